@@ -1,0 +1,28 @@
+# `make film` and `make test` set up .venv by themselves; PYTHON picks the interpreter (3.11 or later for the pinned versions).
+PYTHON ?= python3
+READY := .venv/.ready
+
+.PHONY: film test lint setup clean
+
+film: $(READY)
+	.venv/bin/mpvg film workflows/four_shots.yaml --out out
+
+test: $(READY)
+	.venv/bin/python -m pytest
+
+lint: $(READY)
+	.venv/bin/ruff check
+	.venv/bin/mypy
+
+setup: $(READY)
+
+# torch first and alone, so that nothing else chooses its build.
+$(READY): requirements-dev.txt requirements.txt pyproject.toml
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements-dev.txt)"
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf .venv out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What to film: storyboards read, checked and planned, without torch or numpy."""

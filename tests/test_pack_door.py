@@ -1,0 +1,57 @@
+"""ComfyUI's door to the pack: light to import, and an honest (still empty) extension."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+LOAD_THE_PACK = """
+import asyncio, importlib.util, sys, types
+spec = importlib.util.spec_from_file_location("any-folder.name", {door!r}, submodule_search_locations=[{root!r}])
+pack = importlib.util.module_from_spec(spec)
+sys.modules["any-folder.name"] = pack
+spec.loader.exec_module(pack)
+"""
+
+NAME_HEAVY_MODULES = """
+heavy = sorted({"torch", "diffusers", "transformers", "numpy", "comfy_api"} & set(sys.modules))
+sys.exit(f"loaded {heavy}" if heavy else 0)
+"""
+
+CALL_THE_ENTRYPOINT = """
+latest = types.ModuleType("comfy_api.latest")
+latest.ComfyExtension = type("ComfyExtension", (), {})
+sys.modules["comfy_api"] = types.ModuleType("comfy_api")
+sys.modules["comfy_api.latest"] = latest
+extension = asyncio.run(pack.comfy_entrypoint())
+assert isinstance(extension, latest.ComfyExtension)
+assert asyncio.run(extension.get_node_list()) == []
+"""
+
+
+def run_python(code: str) -> None:
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def load_the_pack() -> str:
+    return LOAD_THE_PACK.format(door=str(ROOT / "__init__.py"), root=str(ROOT))
+
+
+def test_importing_the_pack_under_any_folder_name_loads_nothing_heavy() -> None:
+    run_python(load_the_pack() + NAME_HEAVY_MODULES)
+
+
+def test_the_entrypoint_gives_comfyui_an_extension_and_its_node_list() -> None:
+    run_python(load_the_pack() + CALL_THE_ENTRYPOINT)
+
+
+def test_importing_the_core_loads_nothing_heavy() -> None:
+    run_python("import sys, mpvg_core" + NAME_HEAVY_MODULES)
+
+
+def test_importing_the_storyboard_loads_neither_torch_nor_numpy() -> None:
+    run_python("import sys, mpvg_core.storyboard, mpvg_core.storyboard" + NAME_HEAVY_MODULES)
