@@ -1,0 +1,77 @@
+"""Attention maths: decoupled attention to the history, rotary positions, and which attention kernel torch uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+
+from ..errors import InputError, MPVGError, Problem
+
+_KERNELS: dict[str, SDPBackend] = {
+    "math": SDPBackend.MATH,
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+}
+ATTENTION_BACKENDS: tuple[str, ...] = ("auto", *_KERNELS)
+
+
+def decoupled_attention(query: Tensor, key: Tensor, value: Tensor, gate: Tensor, mask: Tensor | None = None) -> Tensor:
+    """tanh(g) SDPA(q, K_h, V_h): what the history adds to a block's own attention (as in IP-Adapter, gated per head).
+
+    query [B, H, S, d], key and value [B, H, N, d], gate [H], mask [B, N] bool (True: may be seen) -> [B, H, S, d].
+    A row of the batch whose mask is all False gets exactly zero.
+    """
+    if mask is None:
+        seen = scaled_dot_product_attention(query, key, value)
+    else:
+        some = mask.any(dim=1)
+        # A softmax over nothing is NaN: such rows look at everything and are then multiplied by zero.
+        visible = mask | ~some[:, None]
+        seen = scaled_dot_product_attention(query, key, value, attn_mask=visible[:, None, None, :])
+        seen = seen * some.to(seen.dtype)[:, None, None, None]
+    return torch.tanh(gate).to(seen.dtype)[None, :, None, None] * seen
+
+
+def rotate(states: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary positions, RoFormer: (x_2k, x_2k+1) turned by its angle, x cos + (-x_2k+1, x_2k) sin, in float32.
+
+    states [B, H, S, d], rotary = (cos, sin), each [S, d] -> [B, H, S, d].
+    """
+    cos, sin = (table.to(states.device, torch.float32) for table in rotary)
+    even, odd = states.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack((-odd, even), dim=-1).flatten(-2)
+    return (states.float() * cos + turned * sin).to(states.dtype)
+
+
+@contextmanager
+def attention_backend(
+    name: str = "auto", device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Iterator[None]:
+    """Within the block torch's attention uses the named kernel: auto (torch chooses), math, flash, cudnn or efficient.
+
+    The kernel is tried on a few numbers of `dtype` on `device` first. Raises InputError for an unknown name, MPVGError
+    when this machine cannot run the kernel.
+    """
+    if name == "auto":
+        yield
+        return
+    if name not in _KERNELS:
+        raise InputError(
+            Problem("attention backend", f"{name!r} is unknown", f"one of {', '.join(ATTENTION_BACKENDS)}")
+        )
+    with sdpa_kernel(_KERNELS[name]):
+        probe = torch.zeros(1, 1, 16, 64, device=device, dtype=dtype)
+        try:
+            scaled_dot_product_attention(probe, probe, probe)
+        except RuntimeError as error:
+            precision = str(dtype).removeprefix("torch.")
+            raise MPVGError(
+                f"The attention backend {name!r} cannot run on {device} in {precision}; choose 'auto' or another dtype."
+            ) from error
+        yield

@@ -1,0 +1,115 @@
+"""Guidance as conditions with weights: each condition that counts is evaluated once, the others cost nothing.
+
+A prediction v may be noise, velocity or the clean clip: a combination whose weights sum to 1 is the same in all three.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+from torch import Tensor
+
+from ..errors import InputError, Problem
+from .schedule import SCHEDULES, ScheduleName, in_interval, scale_at
+
+FormName = Literal["mpvg", "nested"]
+FORMS: tuple[str, ...] = get_args(FormName)
+
+
+class Branch(NamedTuple):
+    """One condition the backbone is asked about: which prompt, and whether with the history."""
+
+    text: Literal["negative", "positive"]
+    history: bool
+
+    @property
+    def name(self) -> str:
+        """The branch's name in `cache_context`, the same at every step."""
+        return f"{self.text}+history" if self.history else self.text
+
+
+# Least conditioned first: the first that counts is the base, so two branches give the usual u + s (c - u).
+BRANCH_ORDER: tuple[Branch, ...] = (
+    Branch("negative", False),
+    Branch("negative", True),
+    Branch("positive", False),
+    Branch("positive", True),
+)
+
+
+@dataclass(frozen=True)
+class HistoryGuidance:
+    """How strongly the prompt (`text_scale`, w1) and what was seen before (`history_scale`, w2) pull. Any real numbers.
+
+    form `mpvg`:   v = (1 - w1) v(neg, H) + (w1 + w2) v(pos, H) - w2 v(pos, -), MPVG's guidance: history always present,
+                   w2 pushes away from the clip without it.
+    form `nested`: v = v(neg, -) + w1 [v(pos, -) - v(neg, -)] + w2 [v(pos, H) - v(pos, -)], as in InstructPix2Pix.
+    schedule:      shapes w1 over the steps (see `scale_at`); w2 stays as it is.
+    interval:      the part of the way, 0 (noise) to 1 (picture), in which the w2 term counts; elsewhere w2 = 0.
+
+    w1 = 1 with w2 = 0 is one plain conditional call a step. Sane: w1 4-7, w2 0-4 (mpvg) or 1-3 (nested).
+    Raises InputError naming every field that is wrong.
+    """
+
+    text_scale: float = 6.0
+    history_scale: float = 1.0
+    form: FormName = "mpvg"
+    schedule: ScheduleName = "constant"
+    interval: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        problems = []
+        for field in ("text_scale", "history_scale"):
+            if not math.isfinite(getattr(self, field)):
+                problems.append(Problem(field, f"{getattr(self, field)} is no scale", "a finite number"))
+        if self.form not in FORMS:
+            problems.append(Problem("guidance form", f"{self.form!r} is unknown", f"one of {', '.join(FORMS)}"))
+        if self.schedule not in SCHEDULES:
+            known = ", ".join(SCHEDULES)
+            problems.append(Problem("guidance schedule", f"{self.schedule!r} is unknown", f"one of {known}"))
+        if len(self.interval) != 2 or not 0.0 <= self.interval[0] <= self.interval[1] <= 1.0:
+            problems.append(Problem("guidance interval", f"{self.interval}", "two numbers, 0 <= start <= end <= 1"))
+        if problems:
+            raise InputError(problems)
+
+    def weights(
+        self, index: int = 0, steps: int = 1, timestep: int = 0, *, history: bool = True
+    ) -> dict[Branch, float]:
+        """The branches that count at step `index` of `steps`, with their weights (sum 1), base first.
+
+        Without history the branches with it become those without and the w2 term falls away before anything is summed,
+        so what is left is plain classifier-free guidance, bit for bit.
+        """
+        text = scale_at(self.schedule, self.text_scale, index, steps, timestep)
+        active = history and in_interval(index, steps, self.interval)
+        pull = self.history_scale if active else 0.0
+        if self.form == "mpvg":
+            terms = [
+                (Branch("negative", history), 1.0 - text),
+                (Branch("positive", history), text + pull),
+                (Branch("positive", False), -pull),
+            ]
+        else:
+            terms = [
+                (Branch("negative", False), 1.0 - text),
+                (Branch("positive", False), text - pull),
+                (Branch("positive", history), pull),
+            ]
+        counting = {branch: weight for branch, weight in terms if weight != 0.0}
+        return {branch: counting[branch] for branch in BRANCH_ORDER if branch in counting}
+
+
+def compose(weights: Mapping[Branch, float], predictions: Mapping[Branch, Tensor]) -> Tensor:
+    """base + sum of w_k (v_k - base) over the other branches, in float32; the base is the first of `weights`.
+
+    As the weights sum to 1, this is the sum of w_k v_k, with the base's own weight exactly what is left over.
+    """
+    (base_branch, _), *others = weights.items()
+    base = predictions[base_branch].float()
+    result = base
+    for branch, weight in others:
+        result = result + weight * (predictions[branch].float() - base)
+    return result
