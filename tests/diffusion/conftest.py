@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,8 +143,3 @@ def hooks_of() -> Callable[[Any], int]:
         return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
     return count
-
-
-@pytest.fixture
-def no_context() -> Any:
-    return contextlib.nullcontext()

@@ -186,25 +186,19 @@ def test_only_conditions_that_count_are_evaluated_each_once(
     make_backbone, history, text, pull, form, per_step, noise, positive, negative
 ):
     backbone = make_backbone("2b")
-    own_latents(
-        backbone, "ddim", noise, positive, negative, text=text, pull=pull, form=form, history=history, steps=2
-    )
+    own_latents(backbone, "ddim", noise, positive, negative, text=text, pull=pull, form=form, history=history, steps=2)
     assert backbone.calls == [(branch, 1) for branch in per_step] * 2
 
 
 def test_batched_calls_share_what_has_the_same_token_length(make_backbone, history, noise, positive, negative):
     backbone = make_backbone("2b")
-    own_latents(
-        backbone, "ddim", noise, positive, negative, text=6.0, pull=1.0, history=history, steps=2, batched=True
-    )
+    own_latents(backbone, "ddim", noise, positive, negative, text=6.0, pull=1.0, history=history, steps=2, batched=True)
     assert backbone.calls == [("positive", 1), ("negative+history positive+history", 2)] * 2
 
 
 def test_outside_the_interval_only_the_history_term_is_skipped(make_backbone, history, noise, positive, negative):
     backbone = make_backbone("2b")
-    own_latents(
-        backbone, "ddim", noise, positive, negative, text=6.0, pull=1.0, history=history, interval=(0.25, 0.75)
-    )
+    own_latents(backbone, "ddim", noise, positive, negative, text=6.0, pull=1.0, history=history, interval=(0.25, 0.75))
     without, within = ["negative+history", "positive+history"], ["negative+history", "positive", "positive+history"]
     assert [branch for branch, _ in backbone.calls] == without + within + within + without
 
@@ -316,9 +310,7 @@ def test_sampling_again_gives_the_same_clip_and_leaves_the_noise_alone(make_back
 
 
 def test_an_untrained_gated_history_without_pull_is_bit_for_bit_stock(backbone, noise, positive, negative, normal):
-    history = HistoryConditioning(
-        GatedInjection(history_dim=24, heads=4, head_dim=16, blocks=3), normal(3, 1, 6, 24)
-    )
+    history = HistoryConditioning(GatedInjection(history_dim=24, heads=4, head_dim=16, blocks=3), normal(3, 1, 6, 24))
     stock = stock_latents(backbone, "ddim", noise, positive, negative, scale=6.0)
     own = own_latents(backbone, "ddim", noise, positive, negative, text=6.0, history=history, batched=True)
     assert torch.equal(own, stock)
