@@ -1,0 +1,103 @@
+"""What only shows when the parts of a storyboard are seen together: names used twice, memories of later shots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .origin import Path
+from .spelling import did_you_mean
+from .words import shown
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The parts that refer to each other: (name, looks_back, transition) of each shot, and the names of cast and places."""
+
+    shots: tuple[tuple[str, Any, Any], ...]
+    cast: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One disagreement between parts, at `path`."""
+
+    path: Path
+    what: str
+    expected: str = ""
+    remedy: str = ""
+
+
+def outline_of(data: dict[str, Any]) -> Outline:
+    """The outline of a board that may be broken elsewhere: parts that cannot be read are left out of the comparison."""
+    shots = data.get("shots")
+    rows: list[tuple[str, Any, Any]] = []
+    for number, shot in enumerate(shots if isinstance(shots, list | tuple) else (), start=1):
+        spec = shot if isinstance(shot, dict) else {}
+        name = spec.get("name")
+        name = " ".join(name.split()) if isinstance(name, str) and name.strip() else f"shot {number}"
+        rows.append((name, spec.get("looks_back"), spec.get("transition")))
+    return Outline(tuple(rows), tuple(_names(data.get("cast"))), tuple(_names(data.get("places"))))
+
+
+def _names(value: Any) -> Iterator[str]:
+    """The names of a list of actors or places; '' holds the place of one that cannot be read."""
+    if isinstance(value, dict):
+        yield from (" ".join(key.split()) for key in value if isinstance(key, str))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            name = item.get("name") if isinstance(item, dict) else None
+            yield " ".join(name.split()) if isinstance(name, str) else ""
+
+
+def find_conflicts(outline: Outline) -> tuple[Conflict, ...]:
+    """Every disagreement: names used twice (letter case aside), memories of shots that are not earlier, a fade from nothing."""
+    return (*_same_shot_names(outline), *_same_actor_names(outline), *_memories(outline), *_fade_from_nothing(outline))
+
+
+def _same_shot_names(outline: Outline) -> Iterator[Conflict]:
+    first: dict[str, int] = {}
+    for number, (name, _, _) in enumerate(outline.shots, start=1):
+        earlier = first.setdefault(name.casefold(), number)
+        if earlier != number:
+            path = ("shots", number - 1, "name")
+            yield Conflict(path, f"the name {shown(name)} is also shot {earlier}'s", "a name of its own", "rename one")
+
+
+def _same_actor_names(outline: Outline) -> Iterator[Conflict]:
+    seen: set[str] = set()
+    for part, names in (("cast", outline.cast), ("places", outline.places)):
+        for index, name in enumerate(names):
+            if name and name.casefold() in seen:
+                what = f"the name {shown(name)} is used twice in cast and places"
+                yield Conflict((part, index, "name"), what, "a name of its own", "rename one")
+            seen.add(name.casefold())
+
+
+def _memories(outline: Outline) -> Iterator[Conflict]:
+    names = [name for name, _, _ in outline.shots]
+    position = {name: index for index, name in reversed(list(enumerate(names)))}
+    for index, (_, looks_back, _) in enumerate(outline.shots):
+        for wanted in looks_back if isinstance(looks_back, list | tuple) else ():
+            if not isinstance(wanted, str):
+                continue
+            found = position.get(" ".join(wanted.split()))
+            if found is not None and found < index:
+                continue
+            what = f"looks_back names {shown(wanted)}, " + ("which is no shot" if found is None else "which is not earlier")
+            earlier = names[:index]
+            expected = f"one of {_few(earlier)}" if earlier else "none: the first shot has nothing to look back on"
+            yield Conflict(("shots", index, "looks_back"), what, expected, did_you_mean(wanted, earlier, "remove it"))
+
+
+def _fade_from_nothing(outline: Outline) -> Iterator[Conflict]:
+    if outline.shots and outline.shots[0][2] == "crossfade":
+        what = "the first shot has nothing to fade from"
+        yield Conflict(("shots", 0, "transition"), what, "transition: cut", "remove its transition")
+
+
+def _few(names: Iterable[str], most: int = 8) -> str:
+    listed = list(names)
+    return ", ".join(f"'{name}'" for name in listed[-most:]) + (" …" if len(listed) > most else "")

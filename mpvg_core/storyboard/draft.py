@@ -1,0 +1,111 @@
+"""From what a reader found to a `Storyboard`: checks everything, and reports all problems with their lines at once."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..errors import InputError, Problem
+from .crosscheck import Conflict, find_conflicts, outline_of
+from .model import Actor, Place, Shot, Storyboard
+from .origin import Origin, Path
+from .spelling import did_you_mean
+from .words import shown
+
+_MODELS: Mapping[str, type[BaseModel]] = {"shots": Shot, "cast": Actor, "places": Place}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A board as a reader found it: plain data in the shape of `Storyboard`, the line of each part, and what was wrong."""
+
+    data: dict[str, Any]
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+def finish(draft: Draft, source: str) -> Storyboard:
+    """The board of `draft`; one without a title is called after its file.
+
+    Raises `InputError` with every problem, in the order of the lines.
+    """
+    origin = Origin(source, draft.lines)
+    found: list[tuple[Path, Problem]] = [((), problem) for problem in draft.problems]
+    try:
+        board = Storyboard.model_validate(draft.data)
+    except ValidationError as error:
+        conflicts: dict[Conflict, None] = dict.fromkeys(find_conflicts(outline_of(draft.data)))
+        for detail in error.errors(include_url=False):
+            if detail["type"] == "conflicts":
+                conflicts.update(dict.fromkeys(detail["ctx"]["conflicts"]))
+            else:
+                found.append((detail["loc"], _problem(detail, origin, draft.data)))
+        for c in conflicts:
+            where = origin.where(c.path, _label(c.path, draft.data))
+            found.append((c.path, Problem(where, c.what, c.expected, c.remedy)))
+    if found:
+        found.sort(key=lambda pair: origin.line(pair[0]) or 0)
+        raise InputError(dict.fromkeys(problem for _, problem in found))
+    if not board.title:
+        board = board.model_copy(update={"title": _title_from(source)})
+    return board.written_at(origin)
+
+
+def _title_from(source: str) -> str:
+    stem = "" if source.startswith("<") else PurePath(source).stem
+    title = " ".join("".join(c if c.isprintable() else " " for c in stem.replace("_", " ")).split())
+    return title or "Untitled"
+
+
+def _label(path: Path, data: dict[str, Any]) -> str:
+    """How a problem calls the part: ``shot 'chase'``, ``shot 2``, ``cast 1``; '' for the board itself."""
+    if len(path) < 2 or path[0] not in _MODELS or not isinstance(path[1], int):
+        return ""
+    part, index = path[0], path[1]
+    items = data.get(str(part))
+    item = items[index] if isinstance(items, list | tuple) and index < len(items) else None
+    name = item.get("name") if isinstance(item, dict) else None
+    kind = {"shots": "shot", "cast": "actor", "places": "place"}[str(part)]
+    return f"{kind} {shown(name)}" if isinstance(name, str) and name.strip() else f"{kind} {index + 1}"
+
+
+def _problem(detail: ErrorDetails, origin: Origin, data: dict[str, Any]) -> Problem:
+    path: Path = detail["loc"]
+    where = origin.where(path, _label(path, data))
+    key = str(path[-1]) if path else "the storyboard"
+    value = detail["input"]
+    context = detail.get("ctx", {})
+    model = _MODELS.get(str(path[0])) if len(path) > 2 else Storyboard
+    keys = list((model or Storyboard).model_fields)
+    match detail["type"]:
+        case "storyboard":
+            return Problem(where, context["what"], context["expected"], context["remedy"])
+        case "extra_forbidden":
+            one_of = "one of " + ", ".join(keys)
+            return Problem(where, f"unknown key {shown(key)}", one_of, did_you_mean(key, keys, "remove it"))
+        case "missing":
+            return Problem(where, f"'{key}' is missing", "", f"add {key}: …")
+        case "model_type" | "model_attributes_type" | "dict_type":
+            what = f"{_label(path, data) or key} is {shown(value)}"
+            return Problem(where, what, "keys and values such as prompt: …" if path else "a mapping with a list 'shots'")
+        case "tuple_type":
+            return Problem(where, f"'{key}' is {shown(value)}", "a list", "start each item with '- '")
+        case "too_short":
+            return Problem(where, f"'{key}' is empty", "at least one shot", "add a shot")
+        case "too_long":
+            return Problem(where, f"there are too many {key}", f"at most {context['max_length']}", "split the film")
+        case "string_type":
+            remedy = "" if value is None or isinstance(value, dict | list | tuple) else "put quotes around it"
+            return Problem(where, f"'{key}' is {shown(value)}", "text", remedy)
+        case "literal_error":
+            options = [option.strip(" '") for option in str(context["expected"]).replace(" or ", ",").split(",")]
+            remedy = did_you_mean(value, options, "") if isinstance(value, str) else ""
+            return Problem(where, f"'{key}' is {shown(value)}", str(context["expected"]), remedy)
+    expected = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return Problem(where, f"'{key}' is {shown(value)}", reprlib.repr(expected)[1:-1])

@@ -1,0 +1,282 @@
+"""The plan of a film: every shot with all that is needed to make it, checked before anything is loaded on a GPU."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ..errors import InputError, Problem
+from .lengths import Length, TooLong, longest_length, resolve_length
+from .model import MAX_SEED, Shot, Storyboard
+from .seeds import shot_seed
+from .spelling import closest
+from .wording import Wording, full_prompt
+from .words import shown
+
+DEFAULT_CROSSFADE = 0.5
+"""Seconds of a crossfade that names no length."""
+
+
+@dataclass(frozen=True)
+class ModelLimits:
+    """What a model can film, without the model.
+
+    max_frames, frame_step: a legal length is 1 + frame_step·k <= max_frames (8 for CogVideoX: its latent frame counts stay odd).
+    fps: the rate it was trained at; width, height: its own size in pixels; size_step: what both sides must be multiples of.
+    max_tokens: of a prompt, as `count_tokens` counts them.
+    unknown_words: the words of a text that the model cannot mean, None = it knows all; known_words: what it knows, if that is a list.
+    """
+
+    model: str
+    max_frames: int
+    frame_step: int
+    fps: int
+    width: int
+    height: int
+    size_step: int
+    max_tokens: int
+    count_tokens: Callable[[str], int]
+    unknown_words: Callable[[str], tuple[str, ...]] | None = None
+    known_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShotPlan:
+    """A shot with everything resolved. `index` counts from 0; `looks_back` names the earlier shots that it may remember.
+
+    `where` says where it was written, for errors found later; it is no part of what is filmed.
+    """
+
+    index: int
+    name: str
+    prompt: str
+    full_prompt: str
+    negative: str
+    frames: int
+    seconds: float
+    fps: int
+    width: int
+    height: int
+    seed: int
+    tokens: int
+    looks_back: tuple[str, ...]
+    transition: str
+    transition_seconds: float
+    notes: tuple[str, ...]
+    where: str = field(default="", compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: every field but `where`."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    """What will be filmed. `slug` names the film's folder; `notes` hold for the whole film."""
+
+    title: str
+    slug: str
+    fps: int
+    width: int
+    height: int
+    shots: tuple[ShotPlan, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: the film, and a list 'shots' of `ShotPlan.to_json`."""
+        film: dict[str, Any] = {"title": self.title, "slug": self.slug, "fps": self.fps}
+        film |= {"width": self.width, "height": self.height, "frames": sum(shot.frames for shot in self.shots)}
+        return film | {"notes": list(self.notes), "shots": [shot.to_json() for shot in self.shots]}
+
+
+def plan_film(board: Storyboard, limits: ModelLimits, *, seed: int | None = None, source: str | None = None) -> FilmPlan:
+    """The plan of `board` for a model; `seed` replaces the board's, `source` names the board in problems (None: its file).
+
+    Raises `InputError` with every problem: lengths above the model's, sizes off its grid, prompts with too many tokens,
+    crossfades longer than their shots.
+    """
+    return _Planning(board, limits, board.seed if seed is None else seed, source).film()
+
+
+def require_known_words(plan: FilmPlan, limits: ModelLimits) -> None:
+    """Raises `InputError` for every shot with words that the model cannot mean; a model that knows all words passes."""
+    if problems := [problem for shot in plan.shots for problem in _unknown_word_problems(shot, limits)]:
+        raise InputError(problems)
+
+
+def slug_of(title: str) -> str:
+    """A folder's name for a title: letters and digits of any script, in lower case, joined by hyphens; legal on every system."""
+    plain = unicodedata.normalize("NFKC", title).lower()
+    slug = re.sub(r"[\W_]+", "-", plain)[:60].strip("-")
+    if not slug:
+        return "untitled"
+    reserved = re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", slug)
+    return f"film-{slug}" if reserved else slug
+
+
+class _Planning:
+    """One walk over the board that collects shots and problems."""
+
+    def __init__(self, board: Storyboard, limits: ModelLimits, seed: int, source: str | None) -> None:
+        self.board = board
+        self.limits = limits
+        self.seed = seed
+        self.source = source or board.origin.source
+        self.problems: list[Problem] = []
+        self.fps = board.fps or limits.fps
+        self.width, self.height = board.size or (limits.width, limits.height)
+
+    def film(self) -> FilmPlan:
+        if not 0 <= self.seed <= MAX_SEED:
+            remedy = f"choose one from 0 to {MAX_SEED}"
+            self.problems.append(Problem("seed", f"the seed is {self.seed}", "a seed from 0 on", remedy))
+        self._check_size()
+        negatives = {self.board.negative: self._check_negative(("negative",), "", self.board.negative)}
+        wordings = [full_prompt(self.board, shot.prompt) for shot in self.board.shots]
+        shots = []
+        for index, (shot, wording) in enumerate(zip(self.board.shots, wordings, strict=True)):
+            if shot.negative is not None and shot.negative not in negatives:
+                path = ("shots", index, "negative")
+                negatives[shot.negative] = self._check_negative(path, f"shot {shown(shot.name)}", shot.negative)
+            shots.append(self._shot(index, shot, wording))
+        self._check_crossfades(shots)
+        if self.problems:
+            raise InputError(self.problems)
+        notes = tuple(self._film_notes(wordings))
+        slug = slug_of(self.board.title)
+        return FilmPlan(self.board.title or "Untitled", slug, self.fps, self.width, self.height, tuple(shots), notes)
+
+    def _complain(self, path: tuple[int | str, ...], label: str, what: str, expected: str, remedy: str) -> None:
+        where = self.board.origin.where(path, label)
+        where = self.source + where.removeprefix(self.board.origin.source)
+        self.problems.append(Problem(where, what, expected, remedy))
+
+    def _shot(self, index: int, shot: Shot, wording: Wording) -> ShotPlan:
+        label = f"shot {shown(shot.name)}"
+        length = self._length(index, shot, label)
+        tokens = self.limits.count_tokens(wording.text)
+        if tokens > self.limits.max_tokens:
+            self._complain_of_tokens(index, shot, wording, tokens)
+        where = self.board.origin.where(("shots", index), label)
+        return ShotPlan(
+            index=index,
+            name=shot.name,
+            prompt=shot.prompt,
+            full_prompt=wording.text,
+            negative=self.board.negative if shot.negative is None else shot.negative,
+            frames=length.frames,
+            seconds=length.frames / self.fps,
+            fps=self.fps,
+            width=self.width,
+            height=self.height,
+            seed=shot_seed(self.seed, shot.name) if shot.seed is None else shot.seed,
+            tokens=tokens,
+            looks_back=self._memory(index, shot),
+            transition=shot.transition,
+            transition_seconds=self._fade(shot),
+            notes=tuple(self._shot_notes(shot, wording, length)),
+            where=self.source + where.removeprefix(self.board.origin.source),
+        )
+
+    def _length(self, index: int, shot: Shot, label: str) -> Length:
+        most, step = self.limits.max_frames, self.limits.frame_step
+        try:
+            return resolve_length(shot.frames, shot.seconds, fps=self.fps, max_frames=most, step=step)
+        except TooLong as error:
+            key = "frames" if shot.frames is not None else "seconds"
+            expected = f"at most {error.longest} for model '{self.limits.model}'"
+            remedy = "shorten the shot or make two of it"
+            self._complain(("shots", index, key), label, f"the shot lasts {error.asked}", expected, remedy)
+            return Length(longest_length(most, step))
+
+    def _memory(self, index: int, shot: Shot) -> tuple[str, ...]:
+        earlier = tuple(other.name for other in self.board.shots[:index])
+        match shot.looks_back:
+            case None | "all":
+                return earlier
+            case "none":
+                return ()
+            case int(count):
+                return earlier[-count:]
+            case names:
+                return tuple(name for name in earlier if name in names)
+
+    def _fade(self, shot: Shot) -> float:
+        if shot.transition == "cut":
+            return 0.0
+        return DEFAULT_CROSSFADE if shot.transition_seconds is None else shot.transition_seconds
+
+    def _check_crossfades(self, shots: list[ShotPlan]) -> None:
+        fades = [shot.transition_seconds for shot in shots] + [0.0]
+        for index, shot in enumerate(shots):
+            taken = fades[index] + fades[index + 1]
+            if taken and taken >= shot.seconds:
+                at = index if fades[index] else index + 1
+                what = f"the crossfades into and out of {shown(shot.name)} take {taken:g} of its {shot.seconds:.4g} seconds"
+                label = f"shot {shown(shots[at].name)}"
+                path = ("shots", at, "transition_seconds")
+                self._complain(path, label, what, "less than the shot itself", "shorten transition_seconds or film longer shots")
+
+    def _check_size(self) -> None:
+        step = self.limits.size_step
+        if self.width % step or self.height % step:
+            near = "x".join(str(max(round(side / step), 1) * step) for side in (self.width, self.height))
+            what = f"the size is {self.width}x{self.height}"
+            expected = f"multiples of {step} for model '{self.limits.model}'"
+            self._complain(("size",), "", what, expected, f"for example {near}")
+
+    def _check_negative(self, path: tuple[int | str, ...], label: str, text: str) -> int:
+        tokens = self.limits.count_tokens(text) if text else 0
+        over = tokens - self.limits.max_tokens
+        if over > 0:
+            what = f"the negative prompt has {tokens} tokens"
+            self._complain(path, label, what, f"at most {self.limits.max_tokens}", f"shorten it by {over} tokens")
+        return tokens
+
+    def _complain_of_tokens(self, index: int, shot: Shot, wording: Wording, tokens: int) -> None:
+        count, most = self.limits.count_tokens, self.limits.max_tokens
+        own, said = count(shot.prompt), count(wording.without_style)
+        parts = {"the prompt itself": own, "the looks of cast and places": said - own, "the style": tokens - said}
+        shares = ", ".join(f"{part} {share}" for part, share in parts.items() if share > 0)
+        longest = max(parts, key=lambda part: parts[part])
+        remedy = f"shorten by {tokens - most} tokens ({shares}), best {longest}"
+        what = f"the full prompt has {tokens} tokens"
+        expected = f"at most {most} for model '{self.limits.model}'"
+        self._complain(("shots", index, "prompt"), f"shot {shown(shot.name)}", what, expected, remedy)
+
+    def _shot_notes(self, shot: Shot, wording: Wording, length: Length) -> Iterator[str]:
+        if length.note:
+            yield length.note
+        if shot.continues:
+            yield "meant to go on where the shot before it ends; it is filmed as a new shot and joined by a cut"
+        for written, name in wording.miswritten:
+            yield f"'{written}' is not taken for '{name}' of the cast: write it with the same capitals"
+        if self.limits.unknown_words and (unknown := self.limits.unknown_words(wording.text)):
+            yield f"words that model '{self.limits.model}' does not know: {', '.join(unknown)}"
+
+    def _film_notes(self, wordings: list[Wording]) -> Iterator[str]:
+        own_size = (self.limits.width, self.limits.height)
+        if (self.width, self.height) != own_size:
+            yield f"the size {self.width}x{self.height} is not the model's own, {own_size[0]}x{own_size[1]}"
+        if self.fps != self.limits.fps:
+            yield f"{self.fps} frames a second; the model learned motion at {self.limits.fps}"
+        mentioned = {name for wording in wordings for name in wording.mentioned}
+        for part in (*self.board.cast, *self.board.places):
+            if part.name not in mentioned:
+                yield f"'{part.name}' is named in no shot"
+
+
+def _unknown_word_problems(shot: ShotPlan, limits: ModelLimits) -> Iterator[Problem]:
+    unknown = limits.unknown_words(shot.full_prompt) if limits.unknown_words else ()
+    if not unknown:
+        return
+    guesses: Mapping[str, str | None] = {word: closest(word, limits.known_words) for word in unknown}
+    hints = ", ".join(f"'{guess}' for '{word}'" for word, guess in guesses.items() if guess)
+    known = ", ".join(limits.known_words[:80]) + (" …" if len(limits.known_words) > 80 else "")
+    what = f"model '{limits.model}' does not know {', '.join(shown(word) for word in unknown)}"
+    remedy = f"did you mean {hints}?" if hints else "use its words, or choose a larger model"
+    yield Problem(shot.where or f"shot {shown(shot.name)}", what, f"its own words: {known}" if known else "", remedy)

@@ -1,0 +1,1 @@
+"""One file for each way to write a storyboard; every reader turns text into a `Draft`."""
