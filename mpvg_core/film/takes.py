@@ -1,0 +1,307 @@
+"""The store of takes: what was filmed, from what, by what; content-addressed, each written whole or not at all.
+
+On disk, in a film's folder::
+
+    takes/<id>/latent.safetensors, clip.mp4, take.json      a finished take; more files may be laid beside them later
+    takes/.writing-<token>/                                 unfinished work of one process
+    takes/.writing-<token>.lock                             held by that process as long as it lives
+    locks/<shot>.json                                       "this take stays for this shot"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..errors import InputError, MPVGError, Problem
+from .durable import canonical_json, readable_json, remove_tree, sha256_file, sync_file, sync_folder, write_whole
+from .names import folder_name
+
+FORMAT = 1
+LATENT, CLIP, MANIFEST = "latent.safetensors", "clip.mp4", "take.json"
+_ID = re.compile("[0-9a-f]{16}")
+_WRITING = ".writing-"
+
+
+def take_id(inputs: Mapping[str, Any]) -> str:
+    """The id of the take made from `inputs`: 16 hex digits of the SHA-256 over their canonical JSON."""
+    return hashlib.sha256(canonical_json(inputs)).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Take:
+    """A finished take whose manifest was read; `manifest["inputs"]` is what went into it, which its id hashes."""
+
+    id: str
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def shot(self) -> str:
+        return str(self.manifest["shot"])
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        return dict(self.manifest["inputs"])
+
+    @property
+    def latent(self) -> Path:
+        return self.folder / LATENT
+
+    @property
+    def clip(self) -> Path:
+        return self.folder / CLIP
+
+    @property
+    def created(self) -> str:
+        return str(self.manifest.get("rendered", {}).get("created", ""))
+
+
+class TakeStore:
+    """The takes of one film. Several processes may work in one folder; none sees or sweeps another's unfinished work.
+
+    Reading needs nothing; the first write makes this process's own scratch folder, which `close` (or leaving a `with`
+    block) removes and which any later process sweeps if this one is killed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._takes = folder / "takes"
+        self._locks = folder / "locks"
+        self._scratch: Path | None = None
+        self._alive: FileLock | None = None
+
+    def __enter__(self) -> TakeStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def get(self, id: str) -> Take | None:
+        """The take of this id if it is there and whole, else None."""
+        return None if self.fault(id) else self._read(id)
+
+    def fault(self, id: str) -> str | None:
+        """What is wrong with a take ("is not there", "clip.mp4 is damaged"), or None when it can be used."""
+        if not _ID.fullmatch(id) or not (self._takes / id).is_dir():
+            return "is not there"
+        try:
+            take = self._read(id)
+            if take.manifest["version"] != FORMAT:
+                return f"has format {take.manifest['version']}, this version of MPVG reads {FORMAT}"
+            if take.manifest["id"] != id or take_id(take.inputs) != id:
+                return f"{MANIFEST} does not belong to it"
+            hashes = dict(take.manifest["files"])
+            for name in (LATENT, CLIP):
+                if sha256_file(take.folder / name) != hashes[name]:
+                    return f"{name} is damaged"
+        except FileNotFoundError as error:
+            return f"{Path(error.filename).name} is missing"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"cannot be read ({error})"
+        return None
+
+    def list(self) -> tuple[Take, ...]:
+        """All whole takes, oldest first."""
+        if not self._takes.is_dir():
+            return ()
+        found = (self.get(entry.name) for entry in self._takes.iterdir() if _ID.fullmatch(entry.name))
+        return tuple(sorted((take for take in found if take), key=lambda take: (take.created, take.id)))
+
+    def faults(self) -> dict[str, str]:
+        """What is wrong with each take that cannot be used, by id."""
+        if not self._takes.is_dir():
+            return {}
+        ids = sorted(entry.name for entry in self._takes.iterdir() if _ID.fullmatch(entry.name))
+        return {id: fault for id in ids if (fault := self.fault(id))}
+
+    def _read(self, id: str) -> Take:
+        folder = self._takes / id
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if not isinstance(manifest, dict):
+            raise ValueError(f"{MANIFEST} is not an object")
+        return Take(id, folder, manifest)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    @property
+    def scratch(self) -> Path:
+        """This process's folder for unfinished files, on the same filesystem as the takes."""
+        if self._scratch is None:
+            self._scratch, self._alive = self._claim_scratch()
+        return self._scratch
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """An empty folder to make a take in; hand it to `commit`. What is left in it afterwards is removed."""
+        folder = self.scratch / uuid.uuid4().hex
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
+
+    def commit(self, draft: Path, manifest: Mapping[str, Any]) -> Take:
+        """Make the files in `draft` a take: complete the manifest, flush all, rename, flush again.
+
+        If another process finished the same take first, that one is kept and returned. `manifest` must hold `shot` and
+        `inputs`.
+        """
+        id = take_id(manifest["inputs"])
+        hashes = {name: sha256_file(draft / name) for name in (LATENT, CLIP)}
+        whole = {"version": FORMAT, "id": id, **manifest, "files": hashes}
+        (draft / MANIFEST).write_bytes(readable_json(whole))
+        for file in draft.iterdir():
+            sync_file(file)
+        sync_folder(draft)
+        target = self._takes / id
+        for _ in range(8):
+            try:
+                os.rename(draft, target)
+                sync_folder(self._takes)
+                return Take(id, target, whole)
+            except OSError as error:
+                if not target.exists():
+                    raise _unwritable(target, error) from error
+                if finished := self.get(id):
+                    return finished
+                with suppress(OSError):  # another process may be replacing the same damaged take
+                    os.rename(target, self.scratch / f"damaged-{uuid.uuid4().hex}")
+        raise MPVGError(f"take {id} is there, damaged, and cannot be replaced; remove {target} by hand")
+
+    def sweep(self) -> int:
+        """Remove what killed processes left unfinished, and say how many there were; living ones are left alone."""
+        if not self._takes.is_dir():
+            return 0
+        swept = 0
+        for folder in [*self._takes.glob(f"{_WRITING}*")]:
+            if folder.suffix == ".lock" or folder == self._scratch:
+                continue
+            swept += self._swept(folder)
+        for lock in [*self._takes.glob(f"{_WRITING}*.lock")]:
+            if not lock.with_suffix("").exists() and (self._alive is None or Path(self._alive.lock_file) != lock):
+                self._swept(lock.with_suffix(""))
+        return swept
+
+    def close(self) -> None:
+        """Remove this process's scratch folder."""
+        if self._scratch is not None and self._alive is not None:
+            remove_tree(self._scratch)
+            _drop(self._alive)
+        self._scratch = self._alive = None
+
+    def _claim_scratch(self) -> tuple[Path, FileLock]:
+        try:
+            self._takes.mkdir(parents=True, exist_ok=True)
+            while True:
+                folder = self._takes / f"{_WRITING}{uuid.uuid4().hex[:12]}"
+                alive = FileLock(_lock_file(folder))
+                alive.acquire()
+                if _lock_file(folder).exists():  # a sweeper may have taken the file in between for a dead one
+                    folder.mkdir()
+                    return folder, alive
+                alive.release()
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+
+    def _swept(self, folder: Path) -> bool:
+        owner = FileLock(_lock_file(folder))
+        try:
+            owner.acquire(timeout=0)
+        except Timeout:
+            return False  # its process lives
+        except OSError:
+            return False  # not ours to touch
+        existed = folder.exists()
+        gone = remove_tree(folder)
+        if gone:
+            _drop(owner)
+        else:
+            owner.release()
+        return existed and gone
+
+    # -- locks -----------------------------------------------------------------------------------------------------
+
+    def locked(self) -> dict[str, str]:
+        """The locked take's id for each locked shot, by name. Raises MPVGError when a lock cannot be read."""
+        locks: dict[str, str] = {}
+        for file in sorted(self._locks.glob("*.json")):
+            try:
+                entry = json.loads(file.read_bytes())
+                locks[str(entry["shot"])] = str(entry["take"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise MPVGError(
+                    f"the lock {file} cannot be read ({error}); remove it and lock the shot again"
+                ) from error
+        return locks
+
+    def lock(self, shot: str, id: str) -> Take:
+        """Keep this take for this shot whatever changes. Raises InputError when the take is missing or damaged."""
+        if fault := self.fault(id):
+            raise InputError(Problem(f"shot {shot!r}", f"take {id} {fault}", "a take of `mpvg takes list`"))
+        self._locks.mkdir(exist_ok=True)
+        write_whole(self._lock_of(shot), readable_json({"version": 1, "shot": shot, "take": id}), self.scratch)
+        return self._read(id)
+
+    def unlock(self, shot: str) -> bool:
+        """Let the shot be filmed anew when it changes; False when it was not locked."""
+        try:
+            self._lock_of(shot).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self, id: str) -> None:
+        """Delete a take. Raises InputError when it is locked or not there."""
+        holders = [shot for shot, held in self.locked().items() if held == id]
+        if holders:
+            raise InputError(
+                Problem(f"take {id}", f"is locked for shot {holders[0]!r}", remedy="unlock the shot first")
+            )
+        if not _ID.fullmatch(id) or not (self._takes / id).exists():
+            raise InputError(Problem(f"take {id}", "is not there", "an id of `mpvg takes list`"))
+        doomed = self.scratch / f"removed-{uuid.uuid4().hex}"
+        try:
+            os.rename(self._takes / id, doomed)  # at once, so that nobody meets half a take
+        except OSError as error:
+            raise _unwritable(self._takes / id, error) from error
+        remove_tree(doomed)
+
+    def _lock_of(self, shot: str) -> Path:
+        # The digest keeps names apart that make the same file name, such as "A?" and "A!".
+        return self._locks / f"{folder_name(shot)}-{hashlib.sha256(shot.encode()).hexdigest()[:8]}.json"
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _drop(lock: FileLock) -> None:
+    if os.name != "nt":
+        Path(lock.lock_file).unlink(missing_ok=True)  # while it is still held, so that no one can claim the old file
+    lock.release(force=True)
+    with suppress(OSError):
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        Problem(
+            str(path),
+            f"cannot be written: {error.strerror or error}",
+            "a folder you may write to",
+            "choose another --out",
+        )
+    )
