@@ -79,16 +79,17 @@ def sample(
         for group in _groups(weights, batched):
             if interrupt is not None:
                 interrupt()
-            embeds = torch.cat([_embedding(branch, positive, negative) for branch in group])
-            batch = len(group) * latents.shape[0]
+            embeds = _stacked([_embedding(branch, positive, negative) for branch in group])
+            states = _stacked([latents] * len(group))
             with injected(backbone.transformer, history if group[0].history else None):
                 output = backbone.denoise(
-                    torch.cat([latents] * len(group)),
-                    timestep.to(latents.device).expand(batch),
+                    states,
+                    timestep.to(latents.device).expand(states.shape[0]),
                     embeds,
                     branch=" ".join(branch.name for branch in group),
                 )
-            predictions.update(zip(group, output.chunk(len(group)), strict=True))
+            parts = output.chunk(len(group)) if len(group) > 1 else (output,)
+            predictions.update(zip(group, parts, strict=True))
         return compose(weights, predictions)
 
     latents = noise * stepper.initial_scale
@@ -113,6 +114,10 @@ def _groups(weights: Mapping[Branch, float], batched: bool) -> list[tuple[Branch
         return [(branch,) for branch in weights]
     kinds = (tuple(branch for branch in weights if branch.history is history) for history in (False, True))
     return [kind for kind in kinds if kind]
+
+
+def _stacked(rows: list[Tensor]) -> Tensor:
+    return torch.cat(rows) if len(rows) > 1 else rows[0]
 
 
 def _embedding(branch: Branch, positive: Tensor, negative: Tensor | None) -> Tensor:

@@ -81,6 +81,7 @@ def test_predictions_of_low_precision_are_composed_in_float32():
     exact = compose(HistoryGuidance(6.0, 1.0).weights(), {branch: value.float() for branch, value in v.items()})
     assert found.dtype == torch.float32
     assert torch.equal(found, exact)
+    assert compose({POS_H: 1.0}, v).dtype == torch.float32
 
 
 @pytest.mark.parametrize("form", ["mpvg", "nested"])

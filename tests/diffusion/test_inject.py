@@ -200,6 +200,7 @@ def test_masked_tokens_of_one_clip_are_dropped_not_masked(backbone, injection, t
     masked = predict(backbone, noise, positive, HistoryConditioning(injection, tokens, mask))
     shorter = predict(backbone, noise, positive, HistoryConditioning(injection, tokens[:, mask[0]]))
     assert torch.equal(masked, shorter)
+    assert HistoryConditioning(injection, tokens, mask).compact().mask is None  # no mask slows attention down
 
 
 def test_one_history_serves_every_row_of_a_call(backbone, injection, tokens, noise, positive, negative):
