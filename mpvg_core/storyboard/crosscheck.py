@@ -13,7 +13,7 @@ from .words import shown
 
 @dataclass(frozen=True)
 class Outline:
-    """The parts that refer to each other: (name, looks_back, transition) of each shot, and the names of cast and places."""
+    """What refers to each other: (name, looks_back, transition) of each shot, and the names of cast and places."""
 
     shots: tuple[tuple[str, Any, Any], ...]
     cast: tuple[str, ...]
@@ -53,7 +53,7 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def find_conflicts(outline: Outline) -> tuple[Conflict, ...]:
-    """Every disagreement: names used twice (letter case aside), memories of shots that are not earlier, a fade from nothing."""
+    """Every disagreement: names used twice (letter case aside), memories of no earlier shot, a fade from nothing."""
     return (*_same_shot_names(outline), *_same_actor_names(outline), *_memories(outline), *_fade_from_nothing(outline))
 
 
@@ -86,7 +86,8 @@ def _memories(outline: Outline) -> Iterator[Conflict]:
             found = position.get(" ".join(wanted.split()))
             if found is not None and found < index:
                 continue
-            what = f"looks_back names {shown(wanted)}, " + ("which is no shot" if found is None else "which is not earlier")
+            fault = "which is no shot" if found is None else "which is not earlier"
+            what = f"looks_back names {shown(wanted)}, {fault}"
             earlier = names[:index]
             expected = f"one of {_few(earlier)}" if earlier else "none: the first shot has nothing to look back on"
             yield Conflict(("shots", index, "looks_back"), what, expected, did_you_mean(wanted, earlier, "remove it"))

@@ -17,11 +17,12 @@ def decode(data: str | bytes, source: str) -> str:
         return InputError(Problem(source if line is None else f"{source}:{line}", what, expected, remedy))
 
     if isinstance(data, str):
+        words = data
         try:
-            data = data.encode("utf-8")
+            data = words.encode("utf-8")
         except UnicodeEncodeError as error:
-            line = data.count("\n", 0, error.start) + 1
-            what = f"the text holds half a character (a lone surrogate, U+{ord(data[error.start]):04X})"
+            line = words.count("\n", 0, error.start) + 1
+            what = f"the text holds half a character (a lone surrogate, U+{ord(words[error.start]):04X})"
             raise refuse(line, what, "whole characters", "remove it") from None
     if len(data) > MAX_BYTES:
         what = "the storyboard is larger than 1 MB"

@@ -23,7 +23,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {"shots": Shot, "cast": Actor, "places"
 
 @dataclass(frozen=True)
 class Draft:
-    """A board as a reader found it: plain data in the shape of `Storyboard`, the line of each part, and what was wrong."""
+    """A board as a reader found it: data in the shape of `Storyboard`, the line of each part, and what was wrong."""
 
     data: dict[str, Any]
     lines: dict[Path, int] = field(default_factory=dict)
@@ -92,14 +92,10 @@ def _problem(detail: ErrorDetails, origin: Origin, data: dict[str, Any]) -> Prob
         case "missing":
             return Problem(where, f"'{key}' is missing", "", f"add {key}: …")
         case "model_type" | "model_attributes_type" | "dict_type":
-            what = f"{_label(path, data) or key} is {shown(value)}"
-            return Problem(where, what, "keys and values such as prompt: …" if path else "a mapping with a list 'shots'")
+            expected = "keys and values such as prompt: …" if path else "a mapping with a list 'shots'"
+            return Problem(where, f"{_label(path, data) or key} is {shown(value)}", expected)
         case "tuple_type":
             return Problem(where, f"'{key}' is {shown(value)}", "a list", "start each item with '- '")
-        case "too_short":
-            return Problem(where, f"'{key}' is empty", "at least one shot", "add a shot")
-        case "too_long":
-            return Problem(where, f"there are too many {key}", f"at most {context['max_length']}", "split the film")
         case "string_type":
             remedy = "" if value is None or isinstance(value, dict | list | tuple) else "put quotes around it"
             return Problem(where, f"'{key}' is {shown(value)}", "text", remedy)

@@ -28,7 +28,7 @@ def longest_length(max_frames: int, step: int) -> int:
 
 
 def nearest_length(frames: float, max_frames: int, step: int) -> int:
-    """The legal length nearest to `frames`, the longer of two equally near; a single frame only where exactly that is asked."""
+    """The legal length nearest to `frames`, the longer of two equally near; a still only where exactly 1 is asked."""
     if frames == 1:
         return 1
     steps = max(int((frames - 1) / step + 0.5), 1)
@@ -49,9 +49,10 @@ def resolve_length(frames: int | None, seconds: float | None, *, fps: int, max_f
     if seconds is not None:
         wanted = seconds * fps
         if wanted > longest + 0.5:
-            raise TooLong(f"{seconds:g} seconds ({wanted:g} frames)", f"{longest / fps:.4g} seconds ({longest} frames at {fps} a second)")
+            most = f"{longest / fps:.4g} seconds ({longest} frames at {fps} a second)"
+            raise TooLong(f"{seconds:g} seconds ({wanted:g} frames)", most)
         # A length in seconds is never a still, however short.
         length = nearest_length(max(wanted, 1 + step / 2), max_frames, step) if longest > 1 else 1
-        same = abs(length - wanted) < 0.5
-        return Length(length, "" if same else f"{seconds:g} s rounded to {length / fps:.4g} s ({length} frames at {fps} a second)")
+        note = f"{seconds:g} s rounded to {length / fps:.4g} s ({length} frames at {fps} a second)"
+        return Length(length, "" if abs(length - wanted) < 0.5 else note)
     return Length(longest)

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
     PrivateAttr,
     Strict,
@@ -51,7 +52,7 @@ def _prompt(text: str) -> str:
 
 def _looks_back(value: Any) -> LooksBack:
     if value is None or value in ("all", "none"):
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_SHOTS:
         return value
     if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
@@ -74,6 +75,10 @@ def _size(value: Any) -> Size | None:
     raise complaint(f"size is {shown(value)}", "width and height in pixels, as 720x480 or [720, 480]")
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 Words = Annotated[str, AfterValidator(tidy)]
 Name = Annotated[str, AfterValidator(tidy_name)]
 Seed = Annotated[int, Strict(), Field(ge=0, le=MAX_SEED)]
@@ -84,18 +89,19 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Actor(_Part):
-    """One of the cast: wherever a prompt first names it, `look` follows in brackets, always in the same words."""
+class Named(_Part):
+    """Has a look: where a prompt first names it, `look` follows in brackets, in the same words always."""
 
     name: Name
     look: Words = ""
 
 
-class Place(_Part):
-    """A place: like an `Actor`, its look follows its name."""
+class Actor(Named):
+    """One of the cast."""
 
-    name: Name
-    look: Words = ""
+
+class Place(Named):
+    """A place where shots are set."""
 
 
 class Shot(_Part):
@@ -104,7 +110,8 @@ class Shot(_Part):
     seconds, frames: its length, at most one of them; neither = the model's longest.
     seed: its own; None = derived from the board's seed and the shot's name.
     transition: how it is joined to the shot before it; `transition_seconds` is the length of a crossfade.
-    looks_back: the earlier shots it may remember; None and 'all' = every one, 'none', a number = the last so many, or names.
+    looks_back: the earlier shots it may remember: None and 'all' = every one, 'none', a number = the last so many, or
+    names.
     negative: replaces the board's negative prompt; '' = none.
     continues: it is meant to go on where the shot before it ends (some scripts say so); planned as a note.
     """
@@ -116,7 +123,7 @@ class Shot(_Part):
     seed: Seed | None = None
     transition: Literal["cut", "crossfade"] = "cut"
     transition_seconds: Seconds | None = None
-    looks_back: Annotated[LooksBack, PlainValidator(_looks_back)] = None
+    looks_back: Annotated[LooksBack, PlainValidator(_looks_back), PlainSerializer(_as_it_is)] = None
     negative: Words | None = None
     continues: Annotated[bool, Strict()] = False
 
@@ -125,14 +132,16 @@ class Shot(_Part):
         if self.seconds is not None and self.frames is not None:
             raise complaint("both seconds and frames are given", "one of them", "remove the other")
         if self.transition_seconds is not None and self.transition != "crossfade":
-            raise complaint("transition_seconds is given for a cut", "it with a crossfade only", "add transition: crossfade")
+            raise complaint(
+                "transition_seconds is given for a cut", "it with a crossfade only", "add transition: crossfade"
+            )
         return self
 
 
 class Storyboard(_Part):
     """A film as written: shots in order and what holds for all of them.
 
-    style ends every shot's prompt; negative is what no shot should show; overview is the author's summary, filmed nowhere.
+    style ends every shot's prompt; negative is what no shot should show; overview is the author's summary, not filmed.
     fps: frames a second of the film; size: (width, height) in pixels; None = the model's own. seed: every shot's seed
     derives from it. Shots without a name are called 'shot 1', 'shot 2', … by their place.
     """
@@ -145,9 +154,9 @@ class Storyboard(_Part):
     cast: tuple[Actor, ...] = ()
     places: tuple[Place, ...] = ()
     fps: Annotated[int, Strict(), Field(ge=1, le=120)] | None = None
-    size: Annotated[Size | None, PlainValidator(_size)] = None
+    size: Annotated[Size | None, PlainValidator(_size), PlainSerializer(_as_it_is)] = None
     seed: Seed = 0
-    shots: Annotated[tuple[Shot, ...], Field(min_length=1, max_length=MAX_SHOTS)]
+    shots: tuple[Shot, ...]
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
 
@@ -167,13 +176,19 @@ class Storyboard(_Part):
     def _from_mapping(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        return [{"name": name, **(look if isinstance(look, Mapping) else {"look": look})} for name, look in value.items()]
+        return [
+            {"name": name, **(look if isinstance(look, Mapping) else {"look": look})} for name, look in value.items()
+        ]
 
     @field_validator("shots", mode="before")
     @classmethod
     def _from_prompts(cls, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             return value
+        if not value:
+            raise complaint("'shots' is empty", "at least one shot", "add a shot")
+        if len(value) > MAX_SHOTS:
+            raise complaint(f"there are {len(value)} shots", f"at most {MAX_SHOTS}", "split the film")
         return [{"prompt": shot} if isinstance(shot, str) else shot for shot in value]
 
     @field_validator("shots", mode="after")

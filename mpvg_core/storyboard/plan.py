@@ -10,11 +10,11 @@ from typing import Any
 
 from ..errors import InputError, Problem
 from .lengths import Length, TooLong, longest_length, resolve_length
-from .model import MAX_SEED, Shot, Storyboard
+from .model import MAX_SEED, Named, Shot, Storyboard
 from .seeds import shot_seed
 from .spelling import closest
 from .wording import Wording, full_prompt
-from .words import shown
+from .words import shot_label, shown
 
 DEFAULT_CROSSFADE = 0.5
 """Seconds of a crossfade that names no length."""
@@ -24,10 +24,11 @@ DEFAULT_CROSSFADE = 0.5
 class ModelLimits:
     """What a model can film, without the model.
 
-    max_frames, frame_step: a legal length is 1 + frame_step·k <= max_frames (8 for CogVideoX: its latent frame counts stay odd).
-    fps: the rate it was trained at; width, height: its own size in pixels; size_step: what both sides must be multiples of.
+    max_frames, frame_step: a legal length is 1 + frame_step·k <= max_frames (8 for CogVideoX: latent counts stay odd).
+    fps: the rate it was trained at; width, height: its own size in pixels, whose sides are multiples of size_step.
     max_tokens: of a prompt, as `count_tokens` counts them.
-    unknown_words: the words of a text that the model cannot mean, None = it knows all; known_words: what it knows, if that is a list.
+    unknown_words: the words of a text that the model cannot mean, None = it knows all; known_words: those it knows, if
+    they can be listed.
     """
 
     model: str
@@ -45,9 +46,10 @@ class ModelLimits:
 
 @dataclass(frozen=True)
 class ShotPlan:
-    """A shot with everything resolved. `index` counts from 0; `looks_back` names the earlier shots that it may remember.
+    """A shot with everything resolved.
 
-    `where` says where it was written, for errors found later; it is no part of what is filmed.
+    `index` counts from 0; `looks_back` names the earlier shots that it may remember, in their order.
+    `where` says where it was written, for errors found later: it is no part of what is filmed.
     """
 
     index: int
@@ -93,8 +95,10 @@ class FilmPlan:
         return film | {"notes": list(self.notes), "shots": [shot.to_json() for shot in self.shots]}
 
 
-def plan_film(board: Storyboard, limits: ModelLimits, *, seed: int | None = None, source: str | None = None) -> FilmPlan:
-    """The plan of `board` for a model; `seed` replaces the board's, `source` names the board in problems (None: its file).
+def plan_film(
+    board: Storyboard, limits: ModelLimits, *, seed: int | None = None, source: str | None = None
+) -> FilmPlan:
+    """The plan of `board` for a model; `seed` replaces the board's, `source` names it in problems.
 
     Raises `InputError` with every problem: lengths above the model's, sizes off its grid, prompts with too many tokens,
     crossfades longer than their shots.
@@ -109,7 +113,7 @@ def require_known_words(plan: FilmPlan, limits: ModelLimits) -> None:
 
 
 def slug_of(title: str) -> str:
-    """A folder's name for a title: letters and digits of any script, in lower case, joined by hyphens; legal on every system."""
+    """A folder's name for a title: letters and digits of any script, in lower case, joined by hyphens."""
     plain = unicodedata.normalize("NFKC", title).lower()
     slug = re.sub(r"[\W_]+", "-", plain)[:60].strip("-")
     if not slug:
@@ -141,7 +145,7 @@ class _Planning:
         for index, (shot, wording) in enumerate(zip(self.board.shots, wordings, strict=True)):
             if shot.negative is not None and shot.negative not in negatives:
                 path = ("shots", index, "negative")
-                negatives[shot.negative] = self._check_negative(path, f"shot {shown(shot.name)}", shot.negative)
+                negatives[shot.negative] = self._check_negative(path, shot_label(shot.name), shot.negative)
             shots.append(self._shot(index, shot, wording))
         self._check_crossfades(shots)
         if self.problems:
@@ -156,7 +160,7 @@ class _Planning:
         self.problems.append(Problem(where, what, expected, remedy))
 
     def _shot(self, index: int, shot: Shot, wording: Wording) -> ShotPlan:
-        label = f"shot {shown(shot.name)}"
+        label = shot_label(shot.name)
         length = self._length(index, shot, label)
         tokens = self.limits.count_tokens(wording.text)
         if tokens > self.limits.max_tokens:
@@ -216,10 +220,10 @@ class _Planning:
             taken = fades[index] + fades[index + 1]
             if taken and taken >= shot.seconds:
                 at = index if fades[index] else index + 1
-                what = f"the crossfades into and out of {shown(shot.name)} take {taken:g} of its {shot.seconds:.4g} seconds"
-                label = f"shot {shown(shots[at].name)}"
-                path = ("shots", at, "transition_seconds")
-                self._complain(path, label, what, "less than the shot itself", "shorten transition_seconds or film longer shots")
+                label = shot_label(shots[at].name)
+                what = f"crossfades take {taken:g} of the {shot.seconds:.4g} seconds of {shown(shot.name)}"
+                remedy = "shorten transition_seconds or film longer shots"
+                self._complain(("shots", at, "transition_seconds"), label, what, "less than the shot itself", remedy)
 
     def _check_size(self) -> None:
         step = self.limits.size_step
@@ -246,7 +250,7 @@ class _Planning:
         remedy = f"shorten by {tokens - most} tokens ({shares}), best {longest}"
         what = f"the full prompt has {tokens} tokens"
         expected = f"at most {most} for model '{self.limits.model}'"
-        self._complain(("shots", index, "prompt"), f"shot {shown(shot.name)}", what, expected, remedy)
+        self._complain(("shots", index, "prompt"), shot_label(shot.name), what, expected, remedy)
 
     def _shot_notes(self, shot: Shot, wording: Wording, length: Length) -> Iterator[str]:
         if length.note:
@@ -265,7 +269,8 @@ class _Planning:
         if self.fps != self.limits.fps:
             yield f"{self.fps} frames a second; the model learned motion at {self.limits.fps}"
         mentioned = {name for wording in wordings for name in wording.mentioned}
-        for part in (*self.board.cast, *self.board.places):
+        parts: tuple[Named, ...] = (*self.board.cast, *self.board.places)
+        for part in parts:
             if part.name not in mentioned:
                 yield f"'{part.name}' is named in no shot"
 
@@ -279,4 +284,4 @@ def _unknown_word_problems(shot: ShotPlan, limits: ModelLimits) -> Iterator[Prob
     known = ", ".join(limits.known_words[:80]) + (" …" if len(limits.known_words) > 80 else "")
     what = f"model '{limits.model}' does not know {', '.join(shown(word) for word in unknown)}"
     remedy = f"did you mean {hints}?" if hints else "use its words, or choose a larger model"
-    yield Problem(shot.where or f"shot {shown(shot.name)}", what, f"its own words: {known}" if known else "", remedy)
+    yield Problem(shot.where or shot_label(shot.name), what, f"its own words: {known}" if known else "", remedy)

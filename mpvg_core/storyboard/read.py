@@ -55,7 +55,7 @@ def read_storyboard(path: str | Path) -> Storyboard:
 
 
 def parse_storyboard(data: str | bytes, source: str = "<text>", format: str | None = None) -> Storyboard:
-    """The storyboard in `data`; `source` names it in problems, `format` is one of `READERS` (None: told by `tell_format`).
+    """The storyboard in `data`; `source` names it in problems, `format` is one of `READERS` (None: `tell_format`).
 
     Raises `InputError` with every problem found.
     """

@@ -6,6 +6,6 @@ import hashlib
 
 
 def shot_seed(board_seed: int, name: str) -> int:
-    """The first four bytes, big-endian, of ``sha256("mpvg shot seed 1\\n" board_seed "\\n" name)``: 0 <= seed < 2**32."""
+    """The first four bytes, big-endian, of sha256 over "mpvg shot seed 1", the seed and the name, a line each."""
     digest = hashlib.sha256(f"mpvg shot seed 1\n{board_seed}\n{name}".encode()).digest()
     return int.from_bytes(digest[:4], "big")

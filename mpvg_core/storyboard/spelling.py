@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, letter case aside; None if none is close."""
+def closest(word: str, known: Iterable[str], likeness: float = 0.65) -> str | None:
+    """The known word most like `word`, letter case aside; None if none is close.
+
+    likeness: from 0 to 1, `difflib`'s ratio of matching letters.
+    """
     by_fold = {candidate.casefold(): candidate for candidate in known}
-    found = get_close_matches(word[:100].casefold(), list(by_fold), n=1, cutoff=0.7)
+    found = get_close_matches(word[:100].casefold(), list(by_fold), n=1, cutoff=likeness)
     return by_fold[found[0]] if found else None
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .model import Actor, Place, Storyboard
+from .model import Named, Storyboard
 
 _WIDE = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 _ENDS = tuple(".!?…。！？；;:：,，")
@@ -14,7 +14,7 @@ _ENDS = tuple(".!?…。！？；;:：,，")
 
 @dataclass(frozen=True)
 class Wording:
-    """The full prompt, the same without the style, who of cast and places is in it, and names written in another case."""
+    """The full prompt, the same without the style, whom of cast and places it names, names in another case."""
 
     text: str
     without_style: str
@@ -24,7 +24,7 @@ class Wording:
 
 def full_prompt(board: Storyboard, prompt: str) -> Wording:
     """`prompt` with 'Name (look)' at the first mention of each of cast and places, and the style at its end."""
-    people = (*board.cast, *board.places)
+    people: tuple[Named, ...] = (*board.cast, *board.places)
     expanded, mentioned = expand_looks(prompt, people)
     absent = [person for person in people if person.name not in mentioned]
     return Wording(
@@ -35,7 +35,7 @@ def full_prompt(board: Storyboard, prompt: str) -> Wording:
     )
 
 
-def expand_looks(prompt: str, people: Sequence[Actor | Place]) -> tuple[str, tuple[str, ...]]:
+def expand_looks(prompt: str, people: Sequence[Named]) -> tuple[str, tuple[str, ...]]:
     """(`prompt` with each look in brackets after its name's first mention, names mentioned).
 
     Longer names win over names that they hold. A name that starts in lower case may start a sentence. A look is never
@@ -83,7 +83,7 @@ def _whole_word(name: str) -> str:
     return before + re.escape(name) + after
 
 
-def _miswritten(prompt: str, absent: Sequence[Actor | Place]) -> list[tuple[str, str]]:
+def _miswritten(prompt: str, absent: Sequence[Named]) -> list[tuple[str, str]]:
     """(as written, as in the cast) for names that appear in `prompt` in another letter case only."""
     found = ((re.search(_whole_word(person.name), prompt, re.IGNORECASE), person) for person in absent if person.look)
     return [(match[0], person.name) for match, person in found if match]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from pydantic_core import PydanticCustomError
@@ -53,3 +54,8 @@ def shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     return f"a {type(value).__name__}"
+
+
+def shot_label(name: str) -> str:
+    """How a problem calls a shot: ``shot 2`` for one named by its place, ``shot 'chase'`` for any other."""
+    return name if re.fullmatch(r"shot [0-9]+", name) else f"shot {shown(name)}"

@@ -2,10 +2,10 @@
 
     [global caption] … [character1] is a girl in a red coat. … [per shot caption] … [shot cut] … [shot cut] …
 
-Each caption after ``[per shot caption]`` is a shot. ``[character1]`` is written 'Character 1'. A sentence of the global caption
-that says who a character is ('[character1] is …', '[character1], a …', '[character1] (…)', '[character1]: …') gives the look of
-one of the cast; all its other sentences are the style, except 'This scene contains N shots', which is checked and left
-out. Format: HoloCine (arXiv 2510.20822), its prompt templates.
+Each caption after ``[per shot caption]`` is a shot. ``[character1]`` is written 'Character 1'. A sentence of the global
+caption that says who a character is ('[character1] is …', '[character1], a …', '[character1] (…)', '[character1]: …')
+gives the look of one of the cast; all its other sentences are the style, except 'This scene contains N shots', which is
+checked and left out. Format: HoloCine (arXiv 2510.20822), its prompt templates.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from ..origin import Path
 _TAG = re.compile(r"\[\s*(global\s+captions?|per[\s-]+shot\s+captions?|shot\s+cut)\s*\]", re.IGNORECASE)
 _CHARACTER = re.compile(r"\[\s*character[\s_]*([0-9]{1,3})\s*\]", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*(?=\S)")
-_COUNT = re.compile(r"\b(?:this|the)\s+(?:scene|video|clip|film)\s+(?:contains|has|consists of)\s+(\w+)\s+shots?\b", re.IGNORECASE)
+_COUNT = re.compile(
+    r"\b(?:this|the)\s+(?:scene|video|clip|film)\s+(?:contains|has|consists of)\s+(\w+)\s+shots?\b", re.IGNORECASE
+)
 _LOOK = re.compile(
     r"\[\s*character[\s_]*(?P<number>[0-9]{1,3})\s*\]\s*"
     r"(?:(?:is|:|：|是)\s*|[,，]\s*(?=(?:an?|the|his|her|their|one|two|wearing|dressed|with)\b)|[(（])"
     r"(?P<look>[^\[]*?)\s*(?=[)）]|[,;，；]?\s*(?:and\s*)?\[\s*character|[.!?。！？;；]?\s*$|[;；])",
     re.IGNORECASE,
 )
-_NUMBERS = {word: n for n, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"])}
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_NUMBERS = {word: number for number, word in enumerate(_WORDS)}
 
 
 def is_holocine(text: str) -> bool:
@@ -45,7 +48,7 @@ def read_holocine(text: str, source: str) -> Draft:
     board: dict[str, Any] = {"version": 1}
     lines: dict[Path, int] = {(): 1}
     shots: list[dict[str, Any]] = []
-    tags = [(" ".join(m[1].lower().replace("-", " ").split()).rstrip("s"), m.start(), m.end()) for m in _TAG.finditer(text)]
+    tags = [(_tag_name(match[1]), match.start(), match.end()) for match in _TAG.finditer(text)]
     if not tags or text[: tags[0][1]].strip():
         expected, remedy = "a tag first", "start with [global caption] or [per shot caption]"
         problems.append(Problem(f"{source}:1", "there is text before the first tag", expected, remedy))
@@ -97,6 +100,11 @@ def _read_global(caption: str, board: dict[str, Any]) -> int | None:
     board["style"] = " ".join(style)
     board["cast"] = [{"name": name, "look": look} for name, look in cast.items()]
     return declared
+
+
+def _tag_name(tag: str) -> str:
+    """A tag in one spelling: lower case, single spaces, singular."""
+    return " ".join(tag.lower().replace("-", " ").split()).rstrip("s")
 
 
 def _named(text: str) -> str:

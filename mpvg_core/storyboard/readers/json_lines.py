@@ -22,7 +22,8 @@ def load_json(text: str, source: str) -> tuple[Any, dict[Path, int], tuple[Probl
         what = f"not JSON, column {error.colno}: {error.msg[0].lower()}{error.msg[1:]}"
         raise InputError(Problem(f"{source}:{error.lineno}", what, "", "check quotes, commas and brackets")) from None
     except RecursionError:
-        raise InputError(Problem(source, "the lists and mappings are nested too deeply", "", "check the brackets")) from None
+        what = "the lists and mappings are nested too deeply"
+        raise InputError(Problem(source, what, "", "check the brackets")) from None
     lines, twice = _walk(text, source)
     return data, lines, twice
 
@@ -72,7 +73,8 @@ def _walk(text: str, source: str) -> tuple[dict[Path, int], tuple[Problem, ...]]
             key, seen = json.loads(token), keys[-1]
             assert seen is not None
             if key in seen:
-                problems.append(Problem(f"{source}:{line}", f"the key {shown(key)} is given twice", "it once", "remove one"))
+                what = f"the key {shown(key)} is given twice"
+                problems.append(Problem(f"{source}:{line}", what, "it once", "remove one"))
             path[-1] = len(seen)  # an object's entries count too: cast and places may be written as objects
             note()
             seen.add(key)

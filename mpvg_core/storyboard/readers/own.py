@@ -1,12 +1,12 @@
 """Our own format, as YAML or JSON: the keys of `Storyboard`, and nothing else. A board without a version is version 1.
 
-    version: 1
-    title: Four shots
-    style: Watercolour, soft light.
-    cast: {Mia: a girl in a red coat}
-    shots:
-      - A prompt alone is a shot.
-      - {name: chase, prompt: Mia runs., seconds: 2, transition: crossfade}
+version: 1
+title: Four shots
+style: Watercolour, soft light.
+cast: {Mia: a girl in a red coat}
+shots:
+  - A prompt alone is a shot.
+  - {name: chase, prompt: Mia runs., seconds: 2, transition: crossfade}
 """
 
 from __future__ import annotations

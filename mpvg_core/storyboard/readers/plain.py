@@ -1,8 +1,8 @@
 """Plain text: a shot a line, or blocks between lines of ``---``.
 
-A line at a time: every line is a shot; empty lines and lines that start with ``#`` are left out; a number or a bullet before
-every line is left out too; a line that is a transition prompt with markers gives its scenes. The first lines may be the
-board's heads: title, style, negative, seed, fps, size.
+A line at a time: every line is a shot; empty lines and lines that start with ``#`` are left out; a number or a bullet
+before every line is left out too; a line that is a transition prompt with markers gives its scenes. The first lines may
+be the board's heads: title, style, negative, seed, fps, size.
 
 Blocks: ``key: value`` heads, then the prompt, on as many lines as it needs.
 
@@ -15,8 +15,8 @@ Blocks: ``key: value`` heads, then the prompt, on as many lines as it needs.
     ---
     Mia rests under a tree.
 
-The first block is the board's if it has no prompt; if it has one, its title, style, fps and size are the board's, the rest
-the shot's. A head that is nearly a known key is refused as mistyped; any other 'word: …' begins the prompt.
+The first block is the board's if it has no prompt; if it has one, its title, style, fps and size are the board's, the
+rest the shot's. A head that is nearly a known key is refused as mistyped; any other 'word: …' begins the prompt.
 """
 
 from __future__ import annotations
@@ -127,8 +127,9 @@ class _Reading:
             key = re.sub(r"[\s-]+", "_", match[1].lower()) if match else ""
             if match and key in keys:
                 heads.append((key, match[2], number))
-            elif match and " " not in match[1] and (guess := closest(key, keys)):
-                self.complain(number, f"unknown head {shown(match[1])}", "one of " + ", ".join(keys), f"did you mean '{guess}'?")
+            elif match and " " not in match[1] and (guess := closest(key, keys, 0.76)):
+                what = f"unknown head {shown(match[1])}"
+                self.complain(number, what, "one of " + ", ".join(keys), f"did you mean '{guess}'?")
             else:
                 return heads, list(lines[index:])
         return heads, []

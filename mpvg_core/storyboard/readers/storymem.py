@@ -1,7 +1,9 @@
-"""StoryMem's story scripts: ``{"story_overview": …, "scenes": [{"scene_num": 1, "cut": [true, …], "video_prompts": […]}]}``.
+"""StoryMem's story scripts.
 
-Every video prompt is a shot, called 'scene N shot K'; the overview is kept and filmed nowhere. A shot with ``cut`` false goes
-on where the one before it ends, which is kept as ``continues``. Format: StoryMem (arXiv 2512.19539), its story JSON.
+    {"story_overview": …, "scenes": [{"scene_num": 1, "cut": [true, false], "video_prompts": [ …, … ]}]}
+
+Every video prompt is a shot, called 'scene N shot K'; the overview is kept and filmed nowhere. A shot with ``cut``
+false goes on where the one before it ends, which is kept as ``continues``. Format: StoryMem (arXiv 2512.19539).
 """
 
 from __future__ import annotations

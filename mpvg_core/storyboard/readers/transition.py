@@ -4,10 +4,10 @@
     前一场景：一个女孩站在树前；然后下一场景：黄昏的树林
     一个女孩站在树前；黄昏的树林
 
-A marker says 'previous' or 'next' and 'scene' (or shot, clip, 一幕, 镜头 …) and ends in a colon of either width. English
-markers may be mistyped by a letter or two, 'then' and its kin may be missing, and any mark may stand between the scenes. The
-prompt is a sequence when it starts with a 'previous' marker and a 'next' marker follows; more 'next' markers give more
-shots. Source of the pattern: TAV (Transition-Aware Video), appendix B.
+A marker says 'previous' or 'next' and 'scene' (or shot, clip, 幕, 镜头 …) and ends in a colon of either width. English
+markers may be mistyped by a letter or two, 'then' and its kin may be missing, and any mark may stand between scenes.
+The prompt is a sequence when it starts with a 'previous' marker and a 'next' marker follows; more 'next' markers give
+more shots. Source of the pattern: TAV (Transition-Aware Video), appendix B.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def split_explicit(text: str) -> tuple[str, ...]:
     if len(marks) < 2 or roles[0] != "previous" or set(roles[1:]) != {"next"} or text[: marks[0][0]].strip(_BETWEEN):
         return ()
     ends = [start for start, _, _ in marks[1:]] + [len(text)]
-    return tuple(text[end:stop].strip(_BETWEEN) for (_, end, _), stop in zip(marks, ends, strict=True))
+    scenes = tuple(text[end:stop].strip(_BETWEEN) for (_, end, _), stop in zip(marks, ends, strict=True))
+    return () if any("\n" in scene for scene in scenes) else scenes  # more lines than scenes: a list of prompts
 
 
 def split_implied(text: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """YAML as plain data with the line of each part; only text, numbers, true, false, null, lists and mappings exist here.
 
-Numbers and words follow YAML 1.2's core schema, so ``yes``, ``12:30`` and ``2024-01-01`` are text. Aliases, tags, merge keys
-and double keys are refused: a storyboard says what it says, and never grows while it is read.
+Numbers and words follow YAML 1.2's core schema, so ``yes``, ``12:30`` and ``2024-01-01`` are text. Aliases, tags and
+double keys are refused: a storyboard says what it says, and never grows while it is read.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class _BoardLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             raise yaml.MarkedYAMLError(problem=f"alias *{event.anchor}", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)  # type: ignore[no-any-return]
+        return super().compose_node(parent, index)
 
 
 def scalar(text: str) -> Any:
-    """The value of an unquoted word: null, true, false, an integer of up to 20 digits, a decimal number, or the text itself."""
+    """The value of an unquoted word: null, true, false, an integer, a decimal number, or the text itself."""
     if text in ("", "~", "null", "Null", "NULL"):
         return None
     if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
@@ -54,7 +54,7 @@ def load_yaml(text: str, source: str) -> tuple[Any, dict[Path, int], tuple[Probl
         raise InputError(_syntax_problem(error, source)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        what = f"the character U+{error.character:04X} is not allowed" if isinstance(error.character, int) else str(error.reason)
+        what = f"the character U+{error.character:04X} is not allowed"
         raise InputError(Problem(f"{source}:{line}", what, "printable text", "remove it")) from None
     except yaml.YAMLError as error:
         raise InputError(Problem(source, f"not YAML: {error}")) from None
@@ -70,7 +70,8 @@ def load_yaml(text: str, source: str) -> tuple[Any, dict[Path, int], tuple[Probl
 
 
 def _too_deep(source: str) -> Problem:
-    return Problem(source, "the lists and mappings are nested too deeply", f"at most {MAX_DEPTH} levels", "check the brackets")
+    what = "the lists and mappings are nested too deeply"
+    return Problem(source, what, f"at most {MAX_DEPTH} levels", "check the brackets")
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, source: str) -> Problem:
@@ -109,7 +110,8 @@ class _Reading:
         if isinstance(node, yaml.MappingNode) and node.tag == _PLAIN + "map":
             return self._mapping(node, path)
         what = f"the tag {shown(node.tag.replace(_PLAIN, '!!'))} is not allowed"
-        self.problems.append(Problem(f"{self.source}:{line}", what, "plain text, numbers, lists and mappings", "remove it"))
+        expected = "plain text, numbers, lists and mappings"
+        self.problems.append(Problem(f"{self.source}:{line}", what, expected, "remove it"))
         return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
@@ -117,7 +119,8 @@ class _Reading:
         for index, (key_node, value_node) in enumerate(node.value):
             where = f"{self.source}:{key_node.start_mark.line + 1}"
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in _TEXT_TAGS:
-                self.problems.append(Problem(where, "a key is not a word", "a key such as prompt", "put quotes around it"))
+                what = "a key is not a word"
+                self.problems.append(Problem(where, what, "a key such as prompt", "put quotes around it"))
                 continue
             key = key_node.value
             if key in data:
