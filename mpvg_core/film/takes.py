@@ -103,6 +103,8 @@ class TakeStore:
                 return f"has format {take.manifest['version']}, this version of MPVG reads {FORMAT}"
             if take.manifest["id"] != id or take_id(take.inputs) != id:
                 return f"{MANIFEST} does not belong to it"
+            if take.manifest["seal"] != _seal(take.manifest):
+                return f"{MANIFEST} is damaged"
             hashes = dict(take.manifest["files"])
             for name in (LATENT, CLIP):
                 if sha256_file(take.folder / name) != hashes[name]:
@@ -162,6 +164,7 @@ class TakeStore:
         id = take_id(manifest["inputs"])
         hashes = {name: sha256_file(draft / name) for name in (LATENT, CLIP)}
         whole = {"version": FORMAT, "id": id, **manifest, "files": hashes}
+        whole["seal"] = _seal(whole)
         (draft / MANIFEST).write_bytes(readable_json(whole))
         for file in draft.iterdir():
             sync_file(file)
@@ -242,9 +245,7 @@ class TakeStore:
                 entry = json.loads(file.read_bytes())
                 locks[str(entry["shot"])] = str(entry["take"])
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise MPVGError(
-                    f"the lock {file} cannot be read ({error}); remove it and lock the shot again"
-                ) from error
+                raise MPVGError(f"the lock {file} cannot be read ({error}); remove it") from error
         return locks
 
     def lock(self, shot: str, id: str) -> Take:
@@ -267,9 +268,7 @@ class TakeStore:
         """Delete a take. Raises InputError when it is locked or not there."""
         holders = [shot for shot, held in self.locked().items() if held == id]
         if holders:
-            raise InputError(
-                Problem(f"take {id}", f"is locked for shot {holders[0]!r}", remedy="unlock the shot first")
-            )
+            raise InputError(Problem(f"take {id}", f"is locked for shot {holders[0]!r}", remedy="unlock it first"))
         if not _ID.fullmatch(id) or not (self._takes / id).exists():
             raise InputError(Problem(f"take {id}", "is not there", "an id of `mpvg takes list`"))
         doomed = self.scratch / f"removed-{uuid.uuid4().hex}"
@@ -282,6 +281,12 @@ class TakeStore:
     def _lock_of(self, shot: str) -> Path:
         # The digest keeps names apart that make the same file name, such as "A?" and "A!".
         return self._locks / f"{folder_name(shot)}-{hashlib.sha256(shot.encode()).hexdigest()[:8]}.json"
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 over all of a manifest but its seal."""
+    unsealed = {key: value for key, value in manifest.items() if key != "seal"}
+    return hashlib.sha256(canonical_json(unsealed)).hexdigest()
 
 
 def _lock_file(folder: Path) -> Path:

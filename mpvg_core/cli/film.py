@@ -1,0 +1,99 @@
+"""`mpvg film`: from a storyboard to a film that plays, a contact sheet and a record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError, Problem
+from ..film.names import folder_name
+from ..film.record import takes_in_use
+from ..film.takes import TakeStore
+from ..storyboard.plan import require_known_words
+from .assemble import Audio
+from .board import Board, Model, Seed, plan_board
+from .choice import chosen_shots
+from .outcome import with_exit_codes
+from .progress import Watcher
+
+if TYPE_CHECKING:
+    from ..film.settings import FilmSettings
+
+POCKET_STEPS, STEPS = 25, 50
+
+
+@with_exit_codes
+def film(
+    board: Board,
+    model: Model = "pocket",
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The history adapter; by default the model's own, if any.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the film's folder is made.")] = Path("out"),
+    shots: Annotated[
+        str | None, typer.Option(help="Film only these (3 or 2,5-7 or names), and what depends on them.")
+    ] = None,
+    lock: Annotated[str | None, typer.Option(help="Keep the takes of these shots from now on.")] = None,
+    seed: Seed = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps a shot.")] = None,
+    text_scale: Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")] = None,
+    history_scale: Annotated[float | None, typer.Option(help="How strongly the earlier shots pull (w2).")] = None,
+    scheduler: Annotated[str, typer.Option(metavar="ddim|dpm", help="The noise scheduler.")] = "ddim",
+    audio: Audio = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+) -> None:
+    """Film a storyboard. Finished takes are kept: stop at any time, run again and it goes on."""
+    plan, limits = plan_board(board, model, seed)
+    require_known_words(plan, limits)
+    names = [shot.name for shot in plan.shots]
+    only = chosen_shots(shots, names, "--shots") if shots is not None else None
+    to_lock = [names[number - 1] for number in chosen_shots(lock, names, "--lock")] if lock is not None else []
+    if audio is not None and not audio.is_file():
+        raise InputError(Problem("--audio", f"{audio} is not there", "a sound file"))
+    settings = _settings(model, steps, text_scale, history_scale, scheduler)
+
+    with TakeStore(out / folder_name(plan.slug)) as store, Watcher(settings.steps) as watch:
+        _ = store.scratch  # says at once when the folder cannot be written
+        not_yet = _lock_last_takes(store, to_lock)
+
+        from ..backbone.load import load_backbone
+        from ..film.assemble import finish_film
+        from ..film.chain import film_storyboard
+
+        backbone = load_backbone(model, device=device, dtype=dtype)
+        history = _adapter(adapter, model, backbone)
+        filmed = film_storyboard(plan, backbone, history, settings, store, only=only, on_event=watch)
+        for shot in filmed.shots:
+            if shot.name in not_yet:
+                store.lock(shot.name, shot.take.id)
+        kept = (replace(shot, locked=shot.locked or shot.name in not_yet) for shot in filmed.shots)
+        files = finish_film(replace(filmed, shots=tuple(kept)), store, audio)
+    typer.echo(f"{files.film}\n{files.contact}\n{files.record}")
+
+
+def _settings(
+    model: str, steps: int | None, text_scale: float | None, history_scale: float | None, scheduler: str
+) -> FilmSettings:
+    from ..diffusion.guidance import HistoryGuidance
+    from ..film.settings import FilmSettings
+
+    guidance = HistoryGuidance()
+    if text_scale is not None:
+        guidance = replace(guidance, text_scale=text_scale)
+    if history_scale is not None:
+        guidance = replace(guidance, history_scale=history_scale)
+    default = POCKET_STEPS if model == "pocket" else STEPS
+    return FilmSettings(steps=default if steps is None else steps, guidance=guidance, scheduler=scheduler)
+
+
+def _lock_last_takes(store: TakeStore, names: list[str]) -> set[str]:
+    """Lock the takes the film has of these shots; gives the shots it has none of, to be locked once they are filmed."""
+    used = takes_in_use(store.folder)
+    for name in names:
+        if name in used and name not in store.locked():
+            store.lock(name, used[name])
+    return {name for name in names if name not in store.locked()}

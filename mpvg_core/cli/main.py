@@ -1,0 +1,49 @@
+"""The `mpvg` program: its commands, one a file."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import assemble, film, plan, takes
+from .outcome import show_tracebacks
+
+app = typer.Typer(
+    name="mpvg",
+    help="Film storyboards: every shot is made from its prompt and from what the earlier shots showed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("film")(film.film)
+app.command("plan")(plan.plan)
+app.command("assemble")(assemble.assemble)
+app.add_typer(takes.app, name="takes")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mpvg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error arose.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version and stop.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Film storyboards: every shot is made from its prompt and from what the earlier shots showed."""
+    show_tracebacks(debug)
+
+
+def main() -> None:
+    """Run the program. Exit codes: 0, 1 (failed), 2 (the input must be mended), 130 (stopped by Ctrl-C)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that cannot show a letter must not end a film
+    app()

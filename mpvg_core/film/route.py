@@ -1,0 +1,220 @@
+"""Which shots are to be filmed and which have their take already: known before the first denoising step.
+
+A take's id needs only texts: what a shot remembers is chosen by comparing prompts, and an earlier shot enters by its
+own take's id. So the ids of all takes, and with them the work to do, follow from the plan alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import InputError, Problem
+from .recall import recall
+from .record import Memory, takes_in_use
+from .takes import Take, TakeStore, take_id
+
+if TYPE_CHECKING:
+    from ..backbone.interface import Backbone, TextEmbedding
+    from ..history.adapter import HistoryAdapter
+    from ..history.select import TokenSelection
+    from ..storyboard.plan import FilmPlan, ShotPlan
+    from .settings import FilmSettings
+
+Action = Literal["reused", "locked", "kept", "left out", "film"]
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A shot and what is to be done about it. `asked` is False when it is filmed only because another shot needs it."""
+
+    number: int
+    shot: ShotPlan
+    text: TextEmbedding  # of the prompt that the take shows, or will show
+    action: Action
+    take: Take | None
+    asked: bool
+    inputs: Mapping[str, Any]
+    memories: tuple[Memory, ...]
+    remembered: tuple[int, ...]  # indices of the errands remembered, oldest first
+    selection: TokenSelection | None
+
+
+@dataclass(frozen=True)
+class _Wish:
+    inputs: Mapping[str, Any]
+    id: str
+    memories: tuple[Memory, ...] = ()
+    remembered: tuple[int, ...] = ()
+    selection: TokenSelection | None = None
+
+
+def plan_route(
+    plan: FilmPlan,
+    backbone: Backbone,
+    adapter: HistoryAdapter | None,
+    settings: FilmSettings,
+    store: TakeStore,
+    only: Collection[int] | None = None,
+) -> tuple[list[Errand], dict[str, TextEmbedding]]:
+    """The errands of a film in order, and the embedding of every prompt and negative prompt, each encoded once.
+
+    only: numbers (from 1) of the shots to film; with them go later shots that remember them, and earlier ones
+    that they need, as far as their takes are missing. None = all.
+
+    Raises InputError for numbers of shots that are not there, and for locked takes that cannot stand in this film.
+    """
+    locked = _locked_takes(plan, store)
+    prompts = [take.inputs["prompt"] if (take := locked.get(shot.name)) else shot.full_prompt for shot in plan.shots]
+    texts = _encode_once(backbone, [*prompts, *(shot.negative for shot in plan.shots)])
+    current = [texts[prompt] for prompt in prompts]
+
+    wishes: list[_Wish] = []
+    for shot in plan.shots:
+        if take := locked.get(shot.name):
+            wishes.append(_Wish(take.inputs, take.id))
+        else:
+            wishes.append(_wish(plan, shot, current, wishes, backbone, adapter, settings))
+    there = {wish.id: store.get(wish.id) for wish in wishes}
+    asked, filmed = _chosen_work(plan, wishes, {id for id, take in there.items() if take}, only)
+    _require_same_model(plan, wishes, filmed, locked, backbone.fingerprint)
+
+    last = takes_in_use(store.folder) if only is not None else {}
+    errands = []
+    for index, (shot, wish) in enumerate(zip(plan.shots, wishes, strict=True)):
+        take = there[wish.id]
+        action: Action = "locked" if shot.name in locked else "reused" if take else "film"
+        if action == "film" and index not in filmed:
+            take = store.get(last.get(shot.name, ""))
+            action = "kept" if take and not _misfits(plan, take) else "left out"
+        errands.append(
+            Errand(
+                *(index + 1, shot, current[index], action, take if action != "left out" else None, index in asked),
+                *(wish.inputs, wish.memories, wish.remembered, wish.selection),
+            )
+        )
+    return errands, texts
+
+
+def _wish(
+    plan: FilmPlan,
+    shot: ShotPlan,
+    texts: Sequence[TextEmbedding],
+    earlier: Sequence[_Wish],
+    backbone: Backbone,
+    adapter: HistoryAdapter | None,
+    settings: FilmSettings,
+) -> _Wish:
+    """All that goes into a shot's take. History enters only by the shots of which words were chosen."""
+    inputs: dict[str, Any] = {
+        "format": 1,
+        "model": backbone.fingerprint,
+        "dtype": str(backbone.dtype).removeprefix("torch."),
+        "prompt": shot.full_prompt,
+        "negative": shot.negative,
+        "seed": shot.seed,
+        "frames": shot.frames,
+        "fps": shot.fps,
+        "width": shot.width,
+        "height": shot.height,
+        **settings.text_inputs(),
+        "history": None,
+    }
+    index = len(earlier)
+    past = [i for i, other in enumerate(plan.shots[:index]) if other.name in shot.looks_back]
+    if adapter is None or not past:
+        return _Wish(inputs, take_id(inputs))
+    found = recall([texts[i] for i in past], texts[index], settings.selection)
+    if not found.kept:
+        return _Wish(inputs, take_id(inputs))
+    memories = tuple(
+        Memory(
+            shot=plan.shots[past[kept.position]].name,
+            take=earlier[past[kept.position]].id,
+            age=index - past[kept.position],
+            tokens=kept.tokens,
+            pieces=kept.pieces,
+            serves=kept.serves,
+        )
+        for kept in found.kept
+    )
+    remembered = [{"take": memory.take, "age": memory.age, "tokens": [*memory.tokens]} for memory in memories]
+    inputs["history"] = {**settings.history_inputs(), "adapter": adapter.fingerprint, "shots": remembered}
+    return _Wish(inputs, take_id(inputs), memories, tuple(past[k.position] for k in found.kept), found.selection)
+
+
+def _locked_takes(plan: FilmPlan, store: TakeStore) -> dict[str, Take]:
+    locks = store.locked()
+    takes, problems = {}, []
+    for shot in plan.shots:
+        if (id := locks.get(shot.name)) is None:
+            continue
+        fault = store.fault(id)
+        take = None if fault else store.get(id)
+        if take and not (fault := _misfits(plan, take)):
+            takes[shot.name] = take
+        else:
+            problems.append(Problem(f"shot {shot.name!r}", f"its locked take {id} {fault}", remedy="unlock the shot"))
+    if problems:
+        raise InputError(problems)
+    return takes
+
+
+def _misfits(plan: FilmPlan, take: Take) -> str | None:
+    """Why a take cannot stand in this film, or None."""
+    found = (take.inputs["width"], take.inputs["height"], take.inputs["fps"])
+    if found == (plan.width, plan.height, plan.fps):
+        return None
+    return "is {}x{} at {} fps, the film {}x{} at {} fps".format(*found, plan.width, plan.height, plan.fps)
+
+
+def _encode_once(backbone: Backbone, texts: Sequence[str]) -> dict[str, TextEmbedding]:
+    unique = [*dict.fromkeys(texts)]
+    return dict(zip(unique, backbone.encode_text(unique), strict=True))
+
+
+def _chosen_work(
+    plan: FilmPlan, wishes: Sequence[_Wish], there: Collection[str], only: Collection[int] | None
+) -> tuple[set[int], set[int]]:
+    """Indices of the shots that were asked for (with those that follow from them), and of those that must be filmed."""
+    everything = range(len(wishes))
+    if only is None:
+        return set(everything), {index for index in everything if wishes[index].id not in there}
+    unknown = sorted(number for number in only if not 1 <= number <= len(wishes))
+    if unknown:
+        count = len(wishes)
+        raise InputError(
+            Problem("--shots", f"there is no shot {number}", f"numbers from 1 to {count}") for number in unknown
+        )
+    asked: set[int] = set()
+    for index in everything:
+        if index + 1 in only or asked.intersection(wishes[index].remembered):
+            asked.add(index)
+    filmed: set[int] = set()
+    needed = set(asked)
+    for index in reversed(everything):
+        if index in needed and wishes[index].id not in there:
+            filmed.add(index)
+            needed.update(wishes[index].remembered)
+    return asked, filmed
+
+
+def _require_same_model(
+    plan: FilmPlan, wishes: Sequence[_Wish], filmed: Collection[int], locked: Mapping[str, Take], model: str
+) -> None:
+    """A latent means something only to the model that made it, so only its takes can be remembered."""
+    problems = []
+    for index in sorted(filmed):
+        for past in wishes[index].remembered:
+            take = locked.get(plan.shots[past].name)
+            if take and take.inputs["model"] != model:
+                problems.append(
+                    Problem(
+                        f"shot {plan.shots[index].name!r}",
+                        f"remembers shot {plan.shots[past].name!r}, whose locked take {take.id} another model made",
+                        remedy="unlock that shot, or leave it out of looks_back",
+                    )
+                )
+    if problems:
+        raise InputError(problems)
