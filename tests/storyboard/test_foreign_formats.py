@@ -22,7 +22,8 @@ STORY = {
 HOLOCINE = """\
 [global caption] The scene is set in a 1920s ballroom. It features [character1], a mysterious woman with a dark bob, \
 and [character2], a man in a tuxedo. [character3] is an old waiter. This scene contains 3 shots.
-[per shot caption] Medium shot of [character1] by a pillar. [shot cut] [character2] looks at [character1].
+[per shot caption] Medium shot of [character1] by a pillar. |
+[shot cut] [character2] looks at [character1].
 [Shot Cut] [character3] pours.
 """
 

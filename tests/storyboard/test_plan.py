@@ -100,7 +100,7 @@ def test_a_negative_prompt_is_counted_too_and_a_shots_own_replaces_the_boards(
     text = "negative: text blur\nshots:\n- A.\n- {prompt: B., negative: ''}\n- {prompt: C., negative: one two three}"
     assert [shot.negative for shot in plan_of(text, limits_with()).shots] == ["text blur", "", "one two three"]
     assert problems_of(text, limits_with(max_tokens=2)) == [
-        "b.yaml:5: shot 'shot 3': the negative prompt has 3 tokens; expected at most 2; shorten it by 1 tokens"
+        "b.yaml:5: shot 3: the negative prompt has 3 tokens; expected at most 2; shorten it by 1 tokens"
     ]
 
 

@@ -56,7 +56,7 @@ def read_holocine(text: str, source: str) -> Draft:
     seen: set[str] = set()
     for position, (tag, start, end) in enumerate(tags):
         stop = tags[position + 1][1] if position + 1 < len(tags) else len(text)
-        body = text[end:stop].strip()
+        body = text[end:stop].strip().rstrip("|").rstrip()  # some scripts end a shot in a bar
         if tag != "shot cut" and tag in seen:
             problems.append(Problem(f"{source}:{line_at(start)}", f"[{tag}] is given twice", "it once", "remove one"))
             continue

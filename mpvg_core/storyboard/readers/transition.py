@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from ..draft import Draft
 from ..origin import Path
@@ -69,14 +70,16 @@ def read_transition(text: str, source: str) -> Draft:
     """The draft of a transition prompt; a sentence with a single scene is one shot."""
     scenes = split_explicit(text) or split_implied(text) or (text,)
     lines: dict[Path, int] = {(): 1}
-    position = 0
+    position, line = 0, 1
     for index, scene in enumerate(scenes):
-        position = max(text.find(scene, position), position)
-        lines[("shots", index)] = text.count("\n", 0, position) + 1
-        position += len(scene)
+        start = max(text.find(scene, position), position)
+        line += text.count("\n", position, start)
+        lines[("shots", index)] = line
+        position = start
     return Draft({"version": 1, "shots": [{"prompt": scene} for scene in scenes]}, lines)
 
 
+@lru_cache(maxsize=256)
 def _role(first: str, second: str) -> str:
     """'previous' or 'next' for a pair of words that reads as a marker, else ''."""
     if _likeness(second, (*_SCENE, *(word + "s" for word in _SCENE))) < 0.75:
