@@ -18,6 +18,8 @@ from .origin import Origin, Path
 from .spelling import did_you_mean
 from .words import shown
 
+MAX_PROBLEMS = 200
+
 _MODELS: Mapping[str, type[BaseModel]] = {"shots": Shot, "cast": Actor, "places": Place}
 
 
@@ -33,7 +35,7 @@ class Draft:
 def finish(draft: Draft, source: str) -> Storyboard:
     """The board of `draft`; one without a title is called after its file.
 
-    Raises `InputError` with every problem, in the order of the lines.
+    Raises `InputError` with every problem (of more than `MAX_PROBLEMS` the first ones and the count), by line.
     """
     origin = Origin(source, draft.lines)
     found: list[tuple[Path, Problem]] = [((), problem) for problem in draft.problems]
@@ -51,7 +53,11 @@ def finish(draft: Draft, source: str) -> Storyboard:
             found.append((c.path, Problem(where, c.what, c.expected, c.remedy)))
     if found:
         found.sort(key=lambda pair: origin.line(pair[0]) or 0)
-        raise InputError(dict.fromkeys(problem for _, problem in found))
+        problems = list(dict.fromkeys(problem for _, problem in found))
+        if (more := len(problems) - MAX_PROBLEMS) > 0:
+            rest = Problem(source, f"there are {more} more problems", remedy="mend these first")
+            problems = [*problems[:MAX_PROBLEMS], rest]
+        raise InputError(problems)
     if not board.title:
         board = board.model_copy(update={"title": _title_from(source)})
     return board.written_at(origin)

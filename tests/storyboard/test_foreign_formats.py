@@ -38,6 +38,13 @@ def test_a_storymem_script_gives_a_shot_for_every_video_prompt() -> None:
     ]
 
 
+def test_storymem_cuts_may_be_words() -> None:
+    story = {
+        "scenes": [{"cut": ["True", "False"], "video_prompts": ["A.", "B."]}, {"cut": "False", "video_prompts": ["C."]}]
+    }
+    assert [shot.continues for shot in parse_storyboard(json.dumps(story)).shots] == [False, True, True]
+
+
 def test_a_shot_that_should_go_on_without_a_cut_is_planned_with_a_note(limits: ModelLimits) -> None:
     plan = plan_film(parse_storyboard(json.dumps(STORY)), limits)
     assert [bool(shot.notes) for shot in plan.shots] == [False, True, False]
@@ -48,7 +55,7 @@ def test_a_shot_that_should_go_on_without_a_cut_is_planned_with_a_note(limits: M
     ("change", "says"),
     [
         ({"cut": [True]}, "s.json:6: scene 1: 'cut' has 1 entries for 2 prompts"),
-        ({"cut": "yes"}, "scene 1: 'cut' is 'yes'"),
+        ({"cut": ["yes", True]}, "scene 1: 'cut' is a list of 2"),
         ({"video_prompts": []}, "scene 1: 'video_prompts' is a list of 0"),
         ({"scene_num": "one"}, "scene 1: 'scene_num' is 'one'"),
         ({"scene_num": 2}, "the name 'scene 2 shot 1' is also shot 1's"),

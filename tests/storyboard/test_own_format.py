@@ -206,5 +206,12 @@ def test_a_thousand_shots_are_read_and_one_more_is_refused() -> None:
     assert "at most 1000" in lines_of("shots:\n" + "- A.\n" * 1001)[0]
 
 
+def test_of_very_many_problems_the_first_are_named_and_the_rest_counted() -> None:
+    found = lines_of("shots:\n" + "- ''\n" * 300)
+    assert len(found) == 201
+    assert found[199].startswith("b.yaml:201: shot 200: the prompt is empty")
+    assert found[200] == "b.yaml: there are 100 more problems; mend these first"
+
+
 def test_where_a_board_was_written_is_no_part_of_it() -> None:
     assert parse_storyboard("shots: [A.]", "x.yaml", "yaml") == parse_storyboard("\n\nshots: [A.]\n", "dir/x.yaml")

@@ -91,7 +91,7 @@ class _Story:
             what = f"'video_prompts' is {shown(prompts)}"
             self.complain((*path, "video_prompts"), what, "a list of at least one prompt", label=label)
             return
-        cuts = scene.get("cut", [True] * len(prompts))
+        cuts = _cuts(scene.get("cut", [True] * len(prompts)))
         if not isinstance(cuts, list) or not all(isinstance(cut, bool) for cut in cuts):
             self.complain((*path, "cut"), f"'cut' is {shown(cuts)}", "a list of true and false", label=label)
             cuts = [True] * len(prompts)
@@ -110,3 +110,12 @@ class _Story:
             if key not in keys:
                 remedy = did_you_mean(key, keys, "remove it")
                 self.complain((*path, key), f"unknown key {shown(key)}", "one of " + ", ".join(keys), remedy, label)
+
+
+def _cuts(value: Any) -> Any:
+    """'cut' with the words "True" and "False" as truth values, and one alone as a list: scripts write it both ways."""
+    words = {"true": True, "false": False}
+    cuts = [value] if isinstance(value, bool | str) else value
+    if not isinstance(cuts, list):
+        return value
+    return [words.get(cut.lower(), cut) if isinstance(cut, str) else cut for cut in cuts]
