@@ -20,7 +20,10 @@ from .outcome import with_exit_codes
 from .progress import Watcher
 
 if TYPE_CHECKING:
+    import torch
+
     from ..film.settings import FilmSettings
+    from ..history.adapter import HistoryAdapter
 
 POCKET_STEPS, STEPS = 25, 50
 
@@ -65,7 +68,7 @@ def film(
         from ..film.chain import film_storyboard
 
         backbone = load_backbone(model, device=device, dtype=dtype)
-        history = _adapter(adapter, model, backbone)
+        history = _adapter(adapter, model, backbone.device)
         filmed = film_storyboard(plan, backbone, history, settings, store, only=only, on_event=watch)
         for shot in filmed.shots:
             if shot.name in not_yet:
@@ -73,6 +76,17 @@ def film(
         kept = (replace(shot, locked=shot.locked or shot.name in not_yet) for shot in filmed.shots)
         files = finish_film(replace(filmed, shots=tuple(kept)), store, audio)
     typer.echo(f"{files.film}\n{files.contact}\n{files.record}")
+
+
+def _adapter(file: Path | None, model: str, device: torch.device) -> HistoryAdapter | None:
+    """The adapter of the option, else the one that lies with the model, else none."""
+    from ..backbone.folder import find_model
+    from ..history.adapter import load_adapter
+
+    if file is not None and not file.is_file():
+        raise InputError(Problem("--adapter", f"{file} is not there", "a history adapter's safetensors file"))
+    path = file or find_model(model).adapter
+    return load_adapter(path, device=device) if path is not None else None
 
 
 def _settings(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,11 +15,11 @@ from torch import Tensor
 from .. import __version__
 from ..backbone.interface import Backbone, ClipFeatures, TextEmbedding
 from ..diffusion.frames import latent_frames
-from ..diffusion.inject import HistoryConditioning
+from ..diffusion.inject import HistoryConditioning, Injection
 from ..diffusion.noise import shot_noise, step_generator
 from ..diffusion.sampler import StepInfo, sample
 from ..errors import InputError, MPVGError
-from ..history.adapter import HistoryAdapter
+from ..history.adapter import HistoryAdapter, require_fit
 from ..history.history import PastShot, PromptHistory
 from ..storyboard.plan import FilmPlan, ShotPlan
 from .assemble import clip_record
@@ -59,7 +59,11 @@ def film_storyboard(
     store.sweep()
     if adapter is None and any(shot.looks_back for shot in plan.shots):
         on_event(FilmEvent("note", text="no history adapter: every shot is filmed from its prompt alone"))
-    errands, texts = plan_route(plan, backbone, adapter, settings, store, only)
+    adapter_print = adapter.fingerprint if adapter is not None else None  # hashes all weights: once is enough
+    errands, texts = plan_route(plan, backbone, adapter_print, settings, store, only)
+    if adapter is not None:
+        length, width = errands[0].text.embeds.shape
+        require_fit(adapter, text_dim=width, max_tokens=length)
     _announce(errands, on_event)
     takes: list[Take | None] = []
     for errand in errands:
@@ -67,7 +71,8 @@ def film_storyboard(
         if errand.action == "film":
             history = _history(errand, errands, takes, backbone, store)
             try:
-                take = _film(errand, history, texts, backbone, adapter, settings, store, on_event, interrupt)
+                latent, seconds = _sample(errand, history, texts, backbone, adapter, settings, on_event, interrupt)
+                take = _keep(errand, latent, seconds, backbone, adapter_print, store, on_event)
             except InputError:
                 raise
             except MPVGError as error:
@@ -76,7 +81,7 @@ def film_storyboard(
         else:
             on_event(FilmEvent(errand.action, errand.number, errand.shot.name, take=take.id if take else ""))
         takes.append(take)
-    return _film_of(plan, backbone, adapter, settings, errands, takes)
+    return _film_of(plan, backbone, adapter_print, settings, errands, takes)
 
 
 def _announce(errands: Sequence[Errand], on_event: OnEvent) -> None:
@@ -106,17 +111,17 @@ def _describe_by(backbone: Backbone) -> Callable[[Tensor], ClipFeatures]:
     return lambda latent: backbone.describe_clip(latent.to(device=backbone.device, dtype=backbone.dtype))
 
 
-def _film(
+def _sample(
     errand: Errand,
     history: PromptHistory,
-    texts: dict[str, TextEmbedding],
+    texts: Mapping[str, TextEmbedding],
     backbone: Backbone,
     adapter: HistoryAdapter | None,
     settings: FilmSettings,
-    store: TakeStore,
     on_event: OnEvent,
     interrupt: Callable[[], None] | None,
-) -> Take:
+) -> tuple[Tensor, float]:
+    """The shot's latent [F, C, h, w], and the seconds it took."""
     shot, started = errand.shot, time.perf_counter()
     steps = settings.steps
     on_event(FilmEvent("start", errand.number, shot.name, steps=steps))
@@ -138,15 +143,28 @@ def _film(
         on_step=on_step,
         interrupt=interrupt,
     )[0]
-    sampled = time.perf_counter()
+    return latent, time.perf_counter() - started
+
+
+def _keep(
+    errand: Errand,
+    latent: Tensor,
+    seconds: float,
+    backbone: Backbone,
+    adapter: str | None,
+    store: TakeStore,
+    on_event: OnEvent,
+) -> Take:
+    """Store the latent, decode it to the clip as the frames come, and make both a take."""
+    started = time.perf_counter()
     with store.draft() as draft:
         write_latent(latent, draft)
         _write_clip(latent, errand, backbone, draft, on_event)
         rendered = {
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "device": str(backbone.device),
-            "seconds_sampling": round(sampled - started, 3),
-            "seconds_decoding": round(time.perf_counter() - sampled, 3),
+            "seconds_sampling": round(seconds, 3),
+            "seconds_decoding": round(time.perf_counter() - started, 3),
         }
         return store.commit(draft, _manifest(errand, backbone, adapter, rendered))
 
@@ -163,10 +181,11 @@ def _conditioning(
     if adapter is None or errand.selection is None or not history:
         return None
     with torch.no_grad():
-        remembered = adapter.history_tokens(history, errand.text, errand.selection)
+        ages = [memory.age for memory in errand.memories]
+        remembered = adapter.history_tokens(history, errand.text, errand.selection, ages)
     if remembered is None:
         return None
-    return HistoryConditioning(adapter.injection, remembered.tokens[None].to(backbone.device))
+    return HistoryConditioning(cast(Injection, adapter.injection), remembered.tokens[None].to(backbone.device))
 
 
 def _write_clip(latent: Tensor, errand: Errand, backbone: Backbone, draft: Path, on_event: OnEvent) -> None:
@@ -180,9 +199,7 @@ def _write_clip(latent: Tensor, errand: Errand, backbone: Backbone, draft: Path,
             raise MPVGError(f"the model decoded {writer.frames} frames where {shot.frames} were planned")
 
 
-def _manifest(
-    errand: Errand, backbone: Backbone, adapter: HistoryAdapter | None, rendered: dict[str, Any]
-) -> dict[str, Any]:
+def _manifest(errand: Errand, backbone: Backbone, adapter: str | None, rendered: dict[str, Any]) -> dict[str, Any]:
     shot = errand.shot
     return {
         "shot": shot.name,
@@ -190,7 +207,7 @@ def _manifest(
         "inputs": dict(errand.inputs),
         "history": [memory.to_json() for memory in errand.memories],
         "model": {"name": backbone.name, "fingerprint": backbone.fingerprint},
-        "adapter": adapter.fingerprint if adapter is not None else None,
+        "adapter": adapter,
         "clip": clip_record(shot.width, shot.height),
         "versions": _versions(),
         "rendered": rendered,
@@ -210,7 +227,7 @@ def _versions() -> dict[str, str]:
 def _film_of(
     plan: FilmPlan,
     backbone: Backbone,
-    adapter: HistoryAdapter | None,
+    adapter: str | None,
     settings: FilmSettings,
     errands: Sequence[Errand],
     takes: Sequence[Take | None],
@@ -233,7 +250,7 @@ def _film_of(
         width=plan.width,
         height=plan.height,
         model={"name": backbone.name, "fingerprint": backbone.fingerprint},
-        adapter=adapter.fingerprint if adapter is not None else None,
+        adapter=adapter,
         settings={**settings.text_inputs(), **settings.history_inputs()},
         shots=shots,
         left_out=tuple(e.shot.name for e, take in zip(errands, takes, strict=True) if take is None),

@@ -17,7 +17,6 @@ from .takes import Take, TakeStore, take_id
 
 if TYPE_CHECKING:
     from ..backbone.interface import Backbone, TextEmbedding
-    from ..history.adapter import HistoryAdapter
     from ..history.select import TokenSelection
     from ..storyboard.plan import FilmPlan, ShotPlan
     from .settings import FilmSettings
@@ -53,15 +52,15 @@ class _Wish:
 def plan_route(
     plan: FilmPlan,
     backbone: Backbone,
-    adapter: HistoryAdapter | None,
+    adapter: str | None,
     settings: FilmSettings,
     store: TakeStore,
     only: Collection[int] | None = None,
 ) -> tuple[list[Errand], dict[str, TextEmbedding]]:
     """The errands of a film in order, and the embedding of every prompt and negative prompt, each encoded once.
 
-    only: numbers (from 1) of the shots to film; with them go later shots that remember them, and earlier ones
-    that they need, as far as their takes are missing. None = all.
+    adapter: the history adapter's fingerprint, None when there is none. only: numbers (from 1) of the shots to film; with
+    them go later shots that remember them, and earlier ones that they need, as far as their takes are missing.
 
     Raises InputError for numbers of shots that are not there, and for locked takes that cannot stand in this film.
     """
@@ -103,7 +102,7 @@ def _wish(
     texts: Sequence[TextEmbedding],
     earlier: Sequence[_Wish],
     backbone: Backbone,
-    adapter: HistoryAdapter | None,
+    adapter: str | None,
     settings: FilmSettings,
 ) -> _Wish:
     """All that goes into a shot's take. History enters only by the shots of which words were chosen."""
@@ -140,7 +139,7 @@ def _wish(
         for kept in found.kept
     )
     remembered = [{"take": memory.take, "age": memory.age, "tokens": [*memory.tokens]} for memory in memories]
-    inputs["history"] = {**settings.history_inputs(), "adapter": adapter.fingerprint, "shots": remembered}
+    inputs["history"] = {**settings.history_inputs(), "adapter": adapter, "shots": remembered}
     return _Wish(inputs, take_id(inputs), memories, tuple(past[k.position] for k in found.kept), found.selection)
 
 

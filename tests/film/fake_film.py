@@ -23,7 +23,7 @@ from mpvg_core.film.settings import FilmSettings
 from mpvg_core.film.takes import TakeStore
 from mpvg_core.storyboard.plan import FilmPlan, ShotPlan
 
-WIDTH = 6  # of the embeddings
+LENGTH, WIDTH = 24, 64  # of the embeddings
 
 STORY = {
     "dawn": "a red boat leaves the harbour",
@@ -36,7 +36,7 @@ STORY = {
 def word_vector(word: str) -> Tensor:
     """The same vector for the same word, nearly orthogonal to those of other words."""
     seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big")
-    return nn.functional.normalize(torch.randn(64, generator=torch.Generator().manual_seed(seed)), dim=0)
+    return nn.functional.normalize(torch.randn(WIDTH, generator=torch.Generator().manual_seed(seed)), dim=0)
 
 
 class FakeTransformer(nn.Module):
@@ -48,7 +48,7 @@ class FakeTransformer(nn.Module):
 class FakeInjection(Injection):
     """Adds the mean of the history tokens to every prediction."""
 
-    history_dim = 64
+    history_dim = WIDTH
 
     def attach(self, transformer: nn.Module, conditioning: HistoryConditioning) -> Iterator[Any]:
         shift = conditioning.tokens.mean()
@@ -90,11 +90,12 @@ class FakeBackbone:
         return [self._encode(text) for text in texts]
 
     def _encode(self, text: str) -> TextEmbedding:
-        words = (*text.lower().replace(".", "").split(), "</s>")
+        words = text.lower().replace(".", "").split()
+        words += ["</s>"] * (LENGTH - len(words))
         vectors = torch.stack([word_vector(word) for word in words])
         ids = torch.tensor([int(hashlib.sha256(word.encode()).hexdigest()[:6], 16) for word in words])
         mask = torch.tensor([word not in ("</s>", "a", "the") for word in words])
-        return TextEmbedding(ids=ids, embeds=vectors, mask=mask, pieces=words)
+        return TextEmbedding(ids=ids, embeds=vectors, mask=mask, pieces=tuple(words))
 
     def new_scheduler(self, name: str = "ddim") -> FakeScheduler:
         return FakeScheduler()
@@ -134,11 +135,12 @@ class FakeAdapter:
     def __init__(self, fingerprint: str = "a" * 64) -> None:
         self.fingerprint = fingerprint
         self.injection = FakeInjection()
+        self.extractor = SimpleNamespace(numbers={"text_dim": WIDTH, "max_tokens": LENGTH})
 
-    def history_tokens(self, history: Any, current: TextEmbedding, selection: Any) -> Any:
+    def history_tokens(self, history: Any, current: TextEmbedding, selection: Any, ages: list[int]) -> Any:
         tokens = [
-            past.text.embeds[mask] + past.clip.tokens.mean()
-            for past, mask in zip(history.shots, selection.masks, strict=True)
+            past.text.embeds[mask] + past.clip.tokens.mean() / age
+            for past, mask, age in zip(history.shots, selection.masks, ages, strict=True)
         ]
         return SimpleNamespace(tokens=torch.cat(tokens))
 
