@@ -1,5 +1,7 @@
 # `make film` and `make test` set up .venv by themselves; PYTHON picks the interpreter (3.11 or later for the pinned versions).
+# TORCH_OPTIONS goes to torch's own pip command, to choose another build of it.
 PYTHON ?= python3
+TORCH_OPTIONS ?=
 READY := .venv/.ready
 
 .PHONY: film test lint setup clean
@@ -19,7 +21,7 @@ setup: $(READY)
 # torch first and alone, so that nothing else chooses its build.
 $(READY): requirements-dev.txt requirements.txt pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements-dev.txt)"
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH_OPTIONS) "$$(grep '^torch==' requirements-dev.txt)"
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@
