@@ -28,7 +28,7 @@ from .record import Film, FilmedShot
 from .route import Errand, plan_route
 from .settings import FilmSettings
 from .takes import CLIP, Take, TakeStore
-from .tensors import clip_features, write_latent
+from .tensors import clip_features, set_aside, taken_up, write_latent
 from .video import VideoWriter
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "imageio-ffmpeg", "numpy")
@@ -71,7 +71,9 @@ def film_storyboard(
         if errand.action == "film":
             history = _history(errand, errands, takes, backbone, store)
             try:
-                latent, seconds = _sample(errand, history, texts, backbone, adapter, settings, on_event, interrupt)
+                latent, seconds = _latent(
+                    errand, history, texts, backbone, adapter, settings, store, on_event, interrupt
+                )
                 take = _keep(errand, latent, seconds, backbone, adapter_print, store, on_event)
             except InputError:
                 raise
@@ -111,17 +113,22 @@ def _describe_by(backbone: Backbone) -> Callable[[Tensor], ClipFeatures]:
     return lambda latent: backbone.describe_clip(latent.to(device=backbone.device, dtype=backbone.dtype))
 
 
-def _sample(
+def _latent(
     errand: Errand,
     history: PromptHistory,
     texts: Mapping[str, TextEmbedding],
     backbone: Backbone,
     adapter: HistoryAdapter | None,
     settings: FilmSettings,
+    store: TakeStore,
     on_event: OnEvent,
     interrupt: Callable[[], None] | None,
 ) -> tuple[Tensor, float]:
-    """The shot's latent [F, C, h, w], and the seconds it took."""
+    """The shot's latent [F, C, h, w], and the seconds it took; one that waits to be decoded is not sampled again."""
+    waiting = store.sampled(errand.id)
+    if (latent := taken_up(waiting)) is not None:
+        on_event(FilmEvent("start", errand.number, errand.shot.name, settings.steps, settings.steps))
+        return latent.to(device=backbone.device, dtype=backbone.dtype), 0.0
     shot, started = errand.shot, time.perf_counter()
     steps = settings.steps
     on_event(FilmEvent("start", errand.number, shot.name, steps=steps))
@@ -143,6 +150,7 @@ def _sample(
         on_step=on_step,
         interrupt=interrupt,
     )[0]
+    set_aside(latent, waiting, store.scratch)
     return latent, time.perf_counter() - started
 
 

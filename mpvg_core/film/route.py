@@ -26,9 +26,10 @@ Action = Literal["reused", "locked", "kept", "left out", "film"]
 
 @dataclass(frozen=True)
 class Errand:
-    """A shot and what is to be done about it. `asked` is False when it is filmed only because another shot needs it."""
+    """A shot and what is to be done about it; `id` is the take's that it should have. `asked` is False when it is filmed only because another shot needs it."""
 
     number: int
+    id: str
     shot: ShotPlan
     text: TextEmbedding  # of the prompt that the take shows, or will show
     action: Action
@@ -59,8 +60,8 @@ def plan_route(
 ) -> tuple[list[Errand], dict[str, TextEmbedding]]:
     """The errands of a film in order, and the embedding of every prompt and negative prompt, each encoded once.
 
-    adapter: the history adapter's fingerprint, None when there is none. only: numbers (from 1) of the shots to film; with
-    them go later shots that remember them, and earlier ones that they need, as far as their takes are missing.
+    adapter: the history adapter's fingerprint, None when there is none. only: numbers (from 1) of the shots to film;
+    with them go later shots that remember them, and earlier ones that they need, as far as their takes are missing.
 
     Raises InputError for numbers of shots that are not there, and for locked takes that cannot stand in this film.
     """
@@ -89,7 +90,15 @@ def plan_route(
             action = "kept" if take and not _misfits(plan, take) else "left out"
         errands.append(
             Errand(
-                *(index + 1, shot, current[index], action, take if action != "left out" else None, index in asked),
+                *(
+                    index + 1,
+                    wish.id,
+                    shot,
+                    current[index],
+                    action,
+                    take if action != "left out" else None,
+                    index in asked,
+                ),
                 *(wish.inputs, wish.memories, wish.remembered, wish.selection),
             )
         )

@@ -3,6 +3,7 @@
 On disk, in a film's folder::
 
     takes/<id>/latent.safetensors, clip.mp4, take.json      a finished take; more files may be laid beside them later
+    takes/.sampled-<id>.safetensors                         the latent of a take that is still to be decoded
     takes/.writing-<token>/                                 unfinished work of one process
     takes/.writing-<token>.lock                             held by that process as long as it lives
     locks/<shot>.json                                       "this take stays for this shot"
@@ -174,21 +175,30 @@ class TakeStore:
             try:
                 os.rename(draft, target)
                 sync_folder(self._takes)
+                self.sampled(id).unlink(missing_ok=True)
                 return Take(id, target, whole)
             except OSError as error:
                 if not target.exists():
                     raise _unwritable(target, error) from error
                 if finished := self.get(id):
+                    self.sampled(id).unlink(missing_ok=True)
                     return finished
                 with suppress(OSError):  # another process may be replacing the same damaged take
                     os.rename(target, self.scratch / f"damaged-{uuid.uuid4().hex}")
         raise MPVGError(f"take {id} is there, damaged, and cannot be replaced; remove {target} by hand")
+
+    def sampled(self, id: str) -> Path:
+        """Where the latent of a take in the making waits to be decoded, should decoding fail; gone once the take is."""
+        return self._takes / f".sampled-{id}.safetensors"
 
     def sweep(self) -> int:
         """Remove what killed processes left unfinished, and say how many there were; living ones are left alone."""
         if not self._takes.is_dir():
             return 0
         swept = 0
+        for waiting in self._takes.glob(".sampled-*.safetensors"):
+            if (self._takes / waiting.stem.removeprefix(".sampled-")).exists():
+                waiting.unlink(missing_ok=True)
         for folder in [*self._takes.glob(f"{_WRITING}*")]:
             if folder.suffix == ".lock" or folder == self._scratch:
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -27,6 +27,17 @@ def write_latent(latent: Tensor, draft: Path) -> None:
     save_file({"latent": latent.detach().cpu().contiguous()}, draft / LATENT)
 
 
+def set_aside(latent: Tensor, path: Path, scratch: Path) -> None:
+    """Keep a latent until its clip is decoded: hours of sampling must not be lost to a decoder out of memory."""
+    _save_sealed({"latent": latent.detach().cpu().contiguous()}, path, scratch)
+
+
+def taken_up(path: Path) -> Tensor | None:
+    """A latent that was set aside, on the CPU; None when there is none, or it is damaged."""
+    stored = _read_checked(path, ["latent"])
+    return stored["latent"] if stored else None
+
+
 def read_latent(take: Take) -> Tensor:
     """A take's latent [F, C, h, w] on the CPU. Raises MPVGError when it cannot be read."""
     try:
@@ -42,23 +53,27 @@ def clip_features(take: Take, model: str, scratch: Path, describe: Callable[[Ten
     `model` is the fingerprint of the model that describes; those of another are not used, damaged ones are made anew.
     """
     path = take.folder / f"features-{hashlib.sha256(model.encode()).hexdigest()[:16]}.safetensors"
-    if (stored := _read_checked(path)) is not None:
+    if (stored := _read_checked(path, _PARTS)) is not None:
         return ClipFeatures(**stored)
     features = describe(read_latent(take))
     tensors = {name: getattr(features, name).detach().cpu().contiguous() for name in _PARTS}
-    temporary = scratch / f"{uuid.uuid4().hex}.safetensors"
-    save_file(tensors, temporary, metadata={"sha256": _digest(tensors)})
-    with suppress(PermissionError):  # on Windows another process may be reading the same features
-        move_into_place(temporary, path)
+    _save_sealed(tensors, path, scratch)
     return ClipFeatures(**tensors)  # as they will be read next time
 
 
-def _read_checked(path: Path) -> dict[str, Tensor] | None:
+def _save_sealed(tensors: dict[str, Tensor], path: Path, scratch: Path) -> None:
+    temporary = scratch / f"{uuid.uuid4().hex}.safetensors"
+    save_file(tensors, temporary, metadata={"sha256": _digest(tensors)})
+    with suppress(PermissionError):  # on Windows another process may be reading the same file
+        move_into_place(temporary, path)
+
+
+def _read_checked(path: Path, parts: Sequence[str]) -> dict[str, Tensor] | None:
     if not os.path.exists(path):
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in _PARTS}
+            tensors = {name: file.get_tensor(name) for name in parts}
             return tensors if (file.metadata() or {}).get("sha256") == _digest(tensors) else None
     except (OSError, SafetensorError):
         return None

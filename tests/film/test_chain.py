@@ -214,7 +214,31 @@ def test_an_error_on_the_way_names_the_shot(tmp_path):
 
     with pytest.raises(MPVGError, match=r"shot 'dawn'.*4 frames where 9"):
         make_film(tmp_path, backbone=Short())
-    assert [*(tmp_path / "takes").iterdir()] == []
+    assert [path.name[:9] for path in (tmp_path / "takes").iterdir()] == [".sampled-"]
+
+
+def test_a_decoder_that_fails_costs_no_sampling_the_next_time(tmp_path):
+    class OutOfMemory(FakeBackbone):
+        def decode(self, latents):
+            raise MPVGError("out of memory")
+
+    make_film(tmp_path / "undisturbed")
+    with pytest.raises(MPVGError, match="shot 'dawn': out of memory"):
+        make_film(tmp_path / "film", backbone=OutOfMemory())
+    backbone = FakeBackbone()
+    make_film(tmp_path / "film", backbone=backbone)
+    assert backbone.denoised == sum(CALLS.values()) - CALLS["dawn"]
+    assert contents(tmp_path / "film") == contents(tmp_path / "undisturbed")
+
+
+def test_a_damaged_latent_that_waits_is_sampled_again(tmp_path):
+    film, _ = make_film(tmp_path / "whole")
+    (tmp_path / "film" / "takes").mkdir(parents=True)
+    (tmp_path / "film" / "takes" / f".sampled-{film.shots[0].take.id}.safetensors").write_bytes(b"half")
+    backbone = FakeBackbone()
+    make_film(tmp_path / "film", backbone=backbone)
+    assert backbone.denoised == sum(CALLS.values())
+    assert contents(tmp_path / "film") == contents(tmp_path / "whole")
 
 
 def test_the_manifest_says_all_that_went_in_and_by_what(tmp_path):
