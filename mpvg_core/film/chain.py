@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import __version__
 from ..backbone.interface import Backbone, ClipFeatures, TextEmbedding
 from ..diffusion.frames import latent_frames
-from ..diffusion.inject import HistoryConditioning, Injection
+from ..diffusion.inject import HistoryConditioning
 from ..diffusion.noise import shot_noise, step_generator
 from ..diffusion.sampler import StepInfo, sample
 from ..errors import InputError, MPVGError
@@ -193,7 +193,7 @@ def _conditioning(
         remembered = adapter.history_tokens(history, errand.text, errand.selection, ages)
     if remembered is None:
         return None
-    return HistoryConditioning(cast(Injection, adapter.injection), remembered.tokens[None].to(backbone.device))
+    return HistoryConditioning(adapter.injection, remembered.tokens[None].to(backbone.device))
 
 
 def _write_clip(latent: Tensor, errand: Errand, backbone: Backbone, draft: Path, on_event: OnEvent) -> None:

@@ -26,7 +26,10 @@ Action = Literal["reused", "locked", "kept", "left out", "film"]
 
 @dataclass(frozen=True)
 class Errand:
-    """A shot and what is to be done about it; `id` is the take's that it should have. `asked` is False when it is filmed only because another shot needs it."""
+    """A shot and what is to be done about it.
+
+    id: of the take it should have. asked: False when it is filmed only because another shot needs it.
+    """
 
     number: int
     id: str
