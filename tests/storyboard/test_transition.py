@@ -50,6 +50,10 @@ def test_the_scenes_of_a_marked_prompt_are_what_stands_after_the_markers() -> No
         "Prior clip: a dog runs - afterwards, the subsequent clip: a cat sleeps",
         "“Previous scene: a dog runs; then next scene: a cat sleeps”",
         "Previous scene:\n  a dog runs\nNext scene:\n  a cat sleeps\n",
+        "Previous scene is a dog runs; next scene is a cat sleeps",
+        "Previous scene - a dog runs; next scene - a cat sleeps",
+        "Previous scene, a dog runs; next scene, a cat sleeps",
+        "Scene 1: a dog runs; scene 2: a cat sleeps",
         "First scene: a dog runs; second scene: a cat sleeps",
     ],
 )
@@ -68,6 +72,9 @@ def test_english_markers_are_read_in_many_spellings(text: str) -> None:
         "前一個場景：狗在跑；接著下一個場景：猫在睡",
         "前一画面： 狗在跑； 紧接着，下一画面： 猫在睡",
         "前一场景：狗在跑；后一场景：猫在睡",
+        "前一场景，狗在跑；下一场景，猫在睡",
+        "前一场景是狗在跑；然后下一场景是：猫在睡",
+        "场景一：狗在跑；场景二：猫在睡",
     ],
 )
 def test_chinese_markers_are_read_in_many_spellings(text: str) -> None:
@@ -76,6 +83,7 @@ def test_chinese_markers_are_read_in_many_spellings(text: str) -> None:
 
 def test_more_next_scenes_give_more_shots() -> None:
     assert prompts_of("Previous scene: a; then next scene: b; then next scene: c") == ["a", "b", "c"]
+    assert prompts_of("First shot: a; second shot: b; third shot: c") == ["a", "b", "c"]
 
 
 def test_a_full_stop_belongs_to_its_sentence() -> None:

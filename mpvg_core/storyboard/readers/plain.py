@@ -30,6 +30,7 @@ from ..draft import Draft
 from ..origin import Path
 from ..spelling import closest
 from ..words import shown
+from .numbering import without_numbers
 from .transition import split_explicit
 from .yaml_nodes import scalar
 
@@ -40,8 +41,6 @@ _NUMBERS = ("seed", "fps", "seconds", "frames", "transition_seconds")
 
 _RULE = re.compile(r"-{3,}")
 _HEAD = re.compile(r"([A-Za-z][A-Za-z _-]{0,30}?)\s*[:：]\s*(.*)")
-_NUMBERED = re.compile(r"(?:shot\s+)?\d{1,4}\s*[.):、]\s*(?=\S)", re.IGNORECASE)
-_BULLET = re.compile(r"[-*•]\s+(?=\S)")
 
 Line = tuple[int, str]
 
@@ -73,9 +72,8 @@ class _Reading:
     def single_lines(self, lines: Sequence[Line]) -> None:
         heads, rest = self._heads(lines, BOARD_KEYS)
         self._set(self.board, (), heads)
-        for marker in (_NUMBERED, _BULLET):
-            if rest and all(marker.match(line) for _, line in rest):
-                rest = [(number, marker.sub("", line, count=1)) for number, line in rest]
+        prompts = without_numbers([line for _, line in rest])
+        rest = [(number, prompt) for (number, _), prompt in zip(rest, prompts, strict=True)]
         for number, line in rest:
             for prompt in split_explicit(line) or (line,):
                 self._add({"prompt": prompt}, number)

@@ -4,10 +4,10 @@
     前一场景：一个女孩站在树前；然后下一场景：黄昏的树林
     一个女孩站在树前；黄昏的树林
 
-A marker says 'previous' or 'next' and 'scene' (or shot, clip, 幕, 镜头 …) and ends in a colon of either width. English
-markers may be mistyped by a letter or two, 'then' and its kin may be missing, and any mark may stand between scenes.
-The prompt is a sequence when it starts with a 'previous' marker and a 'next' marker follows; more 'next' markers give
-more shots. Source of the pattern: TAV (Transition-Aware Video), appendix B.
+A marker says 'previous' or 'next' and 'scene' (or shot, clip, 幕, 镜头 …) and ends in a colon or comma of either width.
+English markers may be mistyped by a letter or two, 'then' and its kin may be missing, and any mark may stand between
+scenes. The prompt is a sequence when it starts with a 'previous' marker and a 'next' marker follows; more 'next' markers
+give more shots. Source of the pattern: TAV (Transition-Aware Video), appendix B.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from functools import lru_cache
 
 from ..draft import Draft
 from ..origin import Path
+from .numbering import without_numbers
 
 _PREVIOUS = ("previous", "prior", "preceding", "former", "earlier", "prev", "first", "last")
-_NEXT = ("next", "following", "subsequent", "second", "later", "succeeding", "nxt")
+_NEXT = ("next", "following", "subsequent", "second", "third", "fourth", "fifth", "later", "nxt")
 _SCENE = ("scene", "shot", "clip", "scenario", "scence", "frame", "segment", "part")
 
 _ENGLISH = re.compile(
     r"(?:\b(?:(?:and|but)\s+)?(?:then|thn|than|afterwards?|after\s+that|followed\s+by|now|finally)?\b[\s,，]*(?:the\s+)?)"
-    r"\b([A-Za-z]{3,12})[\s_-]+([A-Za-z]{3,10})(?:\s+(?:is|shows))?\s*[:：]",
+    r"\b([A-Za-z]{3,12})[\s_-]+([A-Za-z]{3,10})\s*(?:(?:is|shows)\b\s*[:：]?|[:：,，–—-])",
     re.IGNORECASE,
 )
 _CHINESE = re.compile(
     r"(?:(?:然[后後]|接[着著]|接下[来來]|[随隨][后後]|之[后後]|[紧緊]接[着著]|[继繼]而|而[后後]|最[后後]|再|[转轉]到|[切換换]到)[,，、\s]*)?"
-    r"(?:(?P<before>之前|先前|此前|以前|前面|上面|前|上|第一)|(?P<after>接下[来來]|[随隨][后後]|之[后後]|[后後][续續]|[后後]面|下面|下|[后後]|第二))"
-    r"(?:一|1)?[个個]?的?(?:那[个個])?(?:场景|場景|场|場|幕|[镜鏡][头頭]|[画畫]面|[镜鏡]|片段|段落|段|景|分[镜鏡])\s*(?:是|为|為)?\s*[:：]"
+    r"(?:(?P<before>之前|先前|此前|以前|前面|上面|前|上|第一)|(?P<after>接下[来來]|[随隨][后後]|之[后後]|[后後][续續]|[后後]面|下面|下|[后後]|第[二三四五六七八九十]))"
+    r"(?:一|1)?[个個]?的?(?:那[个個])?(?:场景|場景|场|場|幕|[镜鏡][头頭]|[画畫]面|[镜鏡]|片段|段落|段|景|分[镜鏡])\s*(?:[是为為]\s*[:：]?|[:：,，])"
 )
 _BETWEEN = " \t\n;；,，、/|-–—>→\"'“”‘’「」"
 _CLAUSES = re.compile(r"[;；]")
@@ -58,7 +59,7 @@ def split_implied(text: str) -> tuple[str, ...]:
     if "\n" in text.strip():
         return ()
     clauses = tuple(clause.strip() for clause in _CLAUSES.split(text.strip()) if clause.strip())
-    return clauses if len(clauses) > 1 else ()
+    return without_numbers(clauses) if len(clauses) > 1 else ()
 
 
 def is_transition(text: str) -> bool:
