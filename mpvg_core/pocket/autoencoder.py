@@ -1,0 +1,127 @@
+"""Trains the pocket's autoencoder: a stock CogVideoX VAE on the closed-form latent space.
+
+The latents are given (see latents.py), so the decoder learns latents to pixels and the encoder regresses the latents:
+no adversary and no moving target, and the denoiser can be trained at the same time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..backbone.construct import new_vae
+from ..training.optimise import Journal, MovingAverage, Optimisers, warmup_stable_decay
+from .batches import FIRST_TRAINING_SEED, as_pixels
+from .latents import BLOCK, CHANNELS, LatentBasis
+from .world import SIZE, draw_scene, draw_story
+
+VAE: dict[str, Any] = {
+    "in_channels": 3, "out_channels": 3, "latent_channels": CHANNELS, "block_out_channels": (32, 48, 64),
+    "down_block_types": ("CogVideoXDownBlock3D",) * 3, "up_block_types": ("CogVideoXUpBlock3D",) * 3,
+    "layers_per_block": 1, "norm_num_groups": 8, "temporal_compression_ratio": 4,
+    "sample_height": SIZE, "sample_width": SIZE, "scaling_factor": 1.0,
+}  # fmt: skip
+CROP = 32
+LOG_VARIANCE = -10.0
+LATENT_NOISE = 0.03  # the denoiser's latents are never exact: the decoder must forgive that much
+ENCODER_EVERY = 4
+
+
+def draw_pixels(rng: np.random.Generator, count: int) -> torch.Tensor:
+    """Clips of scenes never held out, [B, 17, 3, 64, 64] in -1..1."""
+    seeds = rng.integers(FIRST_TRAINING_SEED, 2**31, size=count)
+    return as_pixels(np.stack([draw_scene(draw_story(int(seed), shots=1).scenes[0]) for seed in seeds]))
+
+
+def held_out_psnr(vae: Any, basis: LatentBasis, clips: int = 8) -> tuple[float, float]:
+    """Peak signal-to-noise ratio in dB on held-out clips: (decoded from the closed-form latents, encoded and
+    decoded)."""
+    pixels = as_pixels(np.stack([draw_scene(draw_story(seed, shots=1).scenes[0]) for seed in range(clips)]))
+    video = pixels.transpose(1, 2)
+    with torch.no_grad():
+        decoded = vae.decode(basis.encode(pixels).transpose(1, 2)).sample.clamp(-1, 1)
+        both = vae.decode(vae.encode(video).latent_dist.mean).sample.clamp(-1, 1)
+    return tuple(float(10 * torch.log10(4 / (out - video).square().mean())) for out in (decoded, both))  # type: ignore[return-value]
+
+
+def train_autoencoder(
+    folder: Path,
+    basis: LatentBasis,
+    *,
+    steps: int,
+    whole_from: float = 0.85,
+    batch: int = 8,
+    seed: int = 0,
+    save_every: int = 100,
+) -> Any:
+    """Trains to `steps` in all, resuming from the folder's checkpoint; returns the averaged model.
+
+    Crops of 32×32 first; whole pictures in the last part of the steps, since the group norms see the whole picture in
+    use.
+    """
+    torch.manual_seed(seed)
+    vae: Any = new_vae(VAE)
+    modules = {"vae": vae}
+    optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=2e-3, outer=("conv_in", "conv_out", "conv_y", "conv_b"))
+    with torch.no_grad():
+        for name, parameter in vae.named_parameters():
+            if name.endswith("conv_y.conv.bias"):
+                parameter.fill_(1.0)  # spatial norm multiplies by conv_y(z): start as a plain norm
+    average = MovingAverage(modules, decay=0.995)
+    journal, start = Journal(folder), 0
+    checkpoint = journal.load()
+    if checkpoint:
+        vae.load_state_dict(checkpoint["modules"]["vae"])
+        optimisers.load_state_dict(checkpoint["optimisers"])
+        average.shadow, average.count, start = checkpoint["average"], checkpoint["step"], checkpoint["step"]
+    for step in range(start, steps):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        rng = np.random.default_rng([seed, 5, step])
+        whole = step >= whole_from * steps
+        pixels = draw_pixels(rng, batch // 4 if whole else batch)
+        latents = basis.encode(pixels)
+        if not whole:
+            top, left = (int(v) for v in rng.integers(0, (SIZE - CROP) // BLOCK + 1, size=2))
+            top = max(top, 3)  # actors walk on the ground: look there more often than at the sky
+            pixels = pixels[..., top * BLOCK : top * BLOCK + CROP, left * BLOCK : left * BLOCK + CROP]
+            latents = latents[..., top : top + CROP // BLOCK, left : left + CROP // BLOCK]
+        video, given = pixels.transpose(1, 2), latents.transpose(1, 2)
+        noisy = given + LATENT_NOISE * torch.randn(given.shape, generator=generator)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            decoded = vae.decode(noisy).sample.float()
+        error = decoded - video
+        loss = error.abs().mean() + 4 * error.square().mean()
+        encoded_error = torch.zeros(())
+        if step % ENCODER_EVERY == 0:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                posterior = vae.encode(video).latent_dist
+            encoded_error = (posterior.mean.float() - given).square().mean()
+            loss = loss + encoded_error + 1e-3 * (posterior.logvar.float() - LOG_VARIANCE).square().mean()
+        loss.backward()
+        optimisers.step(warmup_stable_decay(step, steps, warmup=30))
+        average.update(modules)
+        if step % 20 == 0:
+            journal.log(
+                step=step,
+                psnr=round(float(10 * torch.log10(4 / error.detach().square().mean())), 2),
+                encoder=round(float(encoded_error.detach()), 4),
+            )
+        if (step + 1) % save_every == 0 or step + 1 == steps:
+            journal.save(
+                {
+                    "step": step + 1,
+                    "modules": {"vae": vae.state_dict()},
+                    "optimisers": optimisers.state_dict(),
+                    "average": average.shadow,
+                }
+            )
+            trial = new_vae(VAE)
+            average.copy_to({"vae": trial})
+            from_latents, both = held_out_psnr(trial, basis)
+            journal.log(step=step, held_out_psnr=round(from_latents, 2), reconstruction_psnr=round(both, 2))
+    average.copy_to(modules)
+    return vae

@@ -1,0 +1,289 @@
+"""Trains the pocket's history adapter: first to see and predict looks, then to tell them to the frozen base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..backbone.construct import new_scheduler
+from ..backbone.features import describe_latents
+from ..backbone.interface import TextEmbedding
+from ..diffusion.inject import ConcatInjection, HistoryConditioning, injected
+from ..history.adapter import HistoryAdapter
+from ..history.decouple import DecouplingEncoder
+from ..history.select import SelectionSettings
+from ..history.semantics import VideoSemanticExtractor
+from ..training.memory import MemoryBatch, Remembered, gather, remember
+from ..training.optimise import Journal, MovingAverage, Optimisers, warmup_stable_decay
+from ..training.semantics import Teacher, grounding_loss, prediction_loss
+from .base import SCHEDULER, TEXT_ENCODER, TRANSFORMER, denoising_loss, token_ids, tokenizer
+from .language import MAX_TOKENS, actor_of_token
+from .latents import CHANNELS, LatentBasis
+from .stories import CODE, StoryBatches, Told, look_codes, place_code, story_loader
+from .world import PLACES
+
+WIDTH = 128
+PLACE_CODE = 160
+SELECTION = SelectionSettings()
+TEXT_DROPOUT = 0.1
+CLIP_NOISE = 0.3  # remembered clips are generated ones in a film: the extractor must see through their faults
+GROUNDING = 0.2  # weight of the seeing losses while the adapter learns to tell
+TELLING = 0.5  # share of the told prompt's prediction in the target, the rest is the true clip
+
+
+def new_adapter() -> HistoryAdapter:
+    text_dim, inner = TEXT_ENCODER["d_model"], TRANSFORMER["num_attention_heads"] * TRANSFORMER["attention_head_dim"]
+    extractor = VideoSemanticExtractor(
+        text_dim=text_dim, visual_dim=4 * CHANNELS, width=WIDTH, max_tokens=MAX_TOKENS, heads=4, layers=3
+    )
+    decoupler = DecouplingEncoder(text_dim=text_dim, width=WIDTH)
+    return HistoryAdapter(extractor, decoupler, ConcatInjection(history_dim=WIDTH, inner_width=inner), SELECTION)
+
+
+class Probes(nn.Module):
+    """Linear readers of looks and places, used in training only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = nn.Linear(WIDTH, CODE)
+        self.place = nn.Linear(WIDTH, PLACE_CODE)
+
+
+@dataclass(frozen=True)
+class StorySample:
+    """A batch of stories, read: the memory of each, what its tokens stand for, and the embeddings to denoise with.
+
+    owners [B, L] and past_owners [B, S, m]: the actor a token speaks of, 3 for the place, -1 for neither;
+    told, plain [B, L, D]: the current prompt with and without looks; all_known [B]: whether the memory knows every
+    actor.
+    """
+
+    memory: MemoryBatch
+    clips: Tensor
+    positions: Tensor
+    own_clip: Tensor
+    owners: Tensor
+    past_owners: Tensor
+    looks: Tensor
+    places: Tensor
+    past_places: Tensor
+    plain: Tensor
+    told: Tensor
+    all_known: Tensor
+
+
+class StoryReader:
+    """Turns drawn stories into tensors, with the base's own (frozen) text encoder and the film's own selection."""
+
+    def __init__(self, text_encoder: nn.Module, basis: LatentBasis, shots: int) -> None:
+        self.text_encoder, self.shots = text_encoder, shots
+        self.words = tokenizer()
+        self.codes = look_codes(basis)
+        self.place_codes = {(p, m): place_code(basis, p, m) for p in PLACES for m in (False, True)}
+        self.empty = self._encode([""])[0].embeds
+
+    @torch.no_grad()
+    def _encode(self, prompts: Sequence[str]) -> list[TextEmbedding]:
+        ids = token_ids(self.words, prompts)
+        embeds = self.text_encoder(input_ids=ids).last_hidden_state
+        pieces = [tuple(self.words.convert_ids_to_tokens(row.tolist())) for row in ids]
+        return [TextEmbedding(i, e, (i != 0) & (i != 1), p) for i, e, p in zip(ids, embeds, pieces, strict=True)]
+
+    def read(self, drawn: Mapping[str, Any], generator: torch.Generator) -> StorySample:
+        prompts: list[list[Told]] = drawn["prompts"]
+        flat = [told.prompt for story in prompts for told in story] + [story[-1].told for story in prompts]
+        encoded = iter(self._encode(flat))
+        texts = [[next(encoded) for _ in story] for story in prompts]
+        told = torch.stack([next(encoded).embeds for _ in prompts])
+        memory = gather([story[:-1] for story in texts], [story[-1] for story in texts], self.shots, SELECTION)
+
+        past = drawn["past"]
+        level = CLIP_NOISE * torch.rand(past.shape[:2], generator=generator)
+        past = past + level[:, :, None, None, None, None] * torch.randn(past.shape, generator=generator)
+        features = [[describe_latents(clip) for clip in story] for story in past]
+        own = [describe_latents(clip) for clip in drawn["latents"]]
+
+        batch = len(prompts)
+        owners = torch.stack([_owners(story[-1].pieces) for story in texts])
+        past_owners = torch.full(memory.kept.shape, -1)
+        past_places = torch.zeros(batch, self.shots, PLACE_CODE)
+        known = torch.zeros(batch, 4, dtype=torch.bool)
+        for b, story in enumerate(texts):
+            first = self.shots - len(story) + 1
+            for s, text in enumerate(story[:-1]):
+                all_owners, kept = _owners(text.pieces), memory.kept[b, first + s]
+                past_owners[b, first + s][kept] = all_owners[memory.places[b, first + s][kept]]
+                scene = drawn["stories"][b].scenes[s]
+                past_places[b, first + s] = self.place_codes[scene.place, scene.mirrored]
+                known[b, [int(o) for o in past_owners[b, first + s] if 0 <= o < 3]] = True
+                known[b, 3] |= scene.place == drawn["stories"][b].scenes[-1].place
+        last = [story.scenes[-1] for story in drawn["stories"]]
+        cast = torch.zeros(batch, 3, dtype=torch.bool)
+        for b, scene in enumerate(last):
+            cast[b, [role.index for role in scene.roles]] = True
+        # What nobody has seen yet cannot be predicted: such tokens are no target.
+        owners = torch.where(known.gather(1, owners.clamp(min=0)), owners, -1)
+        return StorySample(
+            memory=memory,
+            clips=torch.stack([torch.stack([f.tokens for f in story]) for story in features]),
+            positions=own[0].positions,
+            own_clip=torch.stack([f.tokens for f in own]),
+            owners=owners,
+            past_owners=past_owners,
+            looks=self.codes[drawn["looks"]],
+            places=torch.stack([self.place_codes[scene.place, scene.mirrored] for scene in last]),
+            past_places=past_places,
+            plain=memory.current,
+            told=told,
+            all_known=(known[:, :3] | ~cast).all(dim=1),
+        )
+
+
+def _owners(pieces: Sequence[str]) -> Tensor:
+    owners = torch.tensor(actor_of_token(pieces))
+    place = torch.tensor([piece in PLACES for piece in pieces])
+    return torch.where(place, torch.full_like(owners, 3), owners)
+
+
+def seeing_loss(
+    probes: Probes, teacher: Teacher, sample: StorySample, found: Remembered
+) -> tuple[Tensor, dict[str, float]]:
+    """Past tokens know their thing's look in their clip, current ones foretell it, and agree with the teacher."""
+    served = sample.memory.served
+    actor, past_actor = (sample.owners >= 0) & (sample.owners < 3), (sample.past_owners >= 0) & (sample.past_owners < 3)
+    wanted = sample.looks.gather(1, sample.owners.clamp(0, 2)[..., None].expand(-1, -1, CODE))
+    flat = sample.past_owners.flatten(1).clamp(0, 2)[..., None].expand(-1, -1, CODE)
+    past_wanted = sample.looks.gather(1, flat).view(*sample.past_owners.shape, CODE)
+    parts = {
+        "seen": grounding_loss(probes.look(found.seen), past_wanted, past_actor),
+        "foretold": grounding_loss(probes.look(found.semantics), wanted, actor & served),
+        "told": grounding_loss(probes.look(found.tokens), wanted, actor & served),
+        "place seen": grounding_loss(
+            probes.place(found.seen),
+            sample.past_places[:, :, None].expand(-1, -1, found.seen.shape[2], -1),
+            sample.past_owners == 3,
+        ),
+        "place foretold": grounding_loss(
+            probes.place(found.semantics),
+            sample.places[:, None].expand(-1, found.semantics.shape[1], -1),
+            (sample.owners == 3) & served,
+        ),
+    }
+    target = teacher.target(sample.plain, sample.own_clip, sample.positions.expand(len(served), -1, -1))
+    parts["teacher"] = 0.25 * prediction_loss(found.semantics, target, served & (sample.owners >= 0))
+    total = torch.stack(list(parts.values())).sum()
+    return total, {name: round(float(part.detach()), 4) for name, part in parts.items()}
+
+
+def compact_tokens(tokens: Tensor, served: Tensor) -> tuple[Tensor, Tensor]:
+    """History tokens [B, L, W] under `served` moved to the front: [B, n, W] and their mask [B, n]."""
+    order = served.int().argsort(dim=1, descending=True, stable=True)[:, : max(1, int(served.sum(dim=1).max()))]
+    return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2])), served.gather(1, order)
+
+
+def train_history(
+    folder: Path,
+    base: Mapping[str, nn.Module],
+    basis: LatentBasis,
+    *,
+    seeing_steps: int,
+    steps: int,
+    batch: int = 40,
+    seed: int = 0,
+    workers: int = 1,
+    save_every: int = 100,
+) -> HistoryAdapter:
+    """`seeing_steps` on the seeing losses alone, then up to `steps` on the frozen base; resumes; returns the
+    average."""
+    torch.manual_seed(seed)
+    transformer = base["transformer"].requires_grad_(False).eval()
+    reader = StoryReader(base["text_encoder"].requires_grad_(False).eval(), basis, shots=4)
+    adapter, probes = new_adapter(), Probes()
+    modules: dict[str, nn.Module] = {"adapter": adapter, "probes": probes}
+    teacher = Teacher(adapter.extractor)
+    optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=1e-3, outer=("probes", "age", "place", "position.0"))
+    average = MovingAverage(modules, decay=0.995)
+    alphas_cumprod = new_scheduler(SCHEDULER).alphas_cumprod.float()
+    journal, start = Journal(folder), 0
+    checkpoint = journal.load()
+    if checkpoint:
+        for name, module in modules.items():
+            module.load_state_dict(checkpoint["modules"][name])
+        teacher.extractor.load_state_dict(checkpoint["teacher"])
+        optimisers.load_state_dict(checkpoint["optimisers"])
+        average.shadow, average.count, start = checkpoint["average"], checkpoint["step"], checkpoint["step"]
+    stories = story_loader(StoryBatches(basis, batch, seed=seed, skip=start), workers)
+    for step in range(start, steps):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        drawn = next(stories)
+        sample = reader.read(drawn, generator)
+        found = remember(adapter, sample.memory, sample.clips, sample.positions)
+        loss, report = seeing_loss(probes, teacher, sample, found)
+        telling = step >= seeing_steps
+        if telling:
+            tokens, mask = compact_tokens(found.tokens, sample.memory.served)
+            conditioning = HistoryConditioning(adapter.injection, tokens, mask=mask)
+            shown = _telling_loss(transformer, conditioning, sample, drawn, reader.empty, alphas_cumprod, generator)
+            report["shown"] = round(float(shown.detach()), 4)
+            loss = GROUNDING * loss + shown
+        loss.backward()
+        if telling:
+            factor = warmup_stable_decay(step - seeing_steps, steps - seeing_steps, warmup=50)
+        else:
+            factor = warmup_stable_decay(step, 10 * seeing_steps, warmup=50)
+        optimisers.step(factor)
+        teacher.follow(adapter.extractor)
+        average.update(modules)
+        if step % 20 == 0:
+            journal.log(step=step, **report)
+        if (step + 1) % save_every == 0 or step + 1 == steps:
+            journal.save(
+                {
+                    "step": step + 1,
+                    "modules": {name: module.state_dict() for name, module in modules.items()},
+                    "teacher": teacher.extractor.state_dict(),
+                    "optimisers": optimisers.state_dict(),
+                    "average": average.shadow,
+                }
+            )
+    average.copy_to(modules)
+    return adapter
+
+
+def _telling_loss(
+    transformer: nn.Module,
+    conditioning: HistoryConditioning,
+    sample: StorySample,
+    drawn: Mapping[str, Any],
+    empty: Tensor,
+    alphas_cumprod: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """The denoising error of the frozen base with the history tokens.
+
+    Where the memory knows every actor the target is half the true clip, half what the base itself predicts when the
+    prompt *tells* the looks: history tokens learn to say what words would say.
+    """
+    dropped = torch.rand(len(empty.expand(len(sample.plain), 1, 1)), generator=generator) < TEXT_DROPOUT
+    embeds = torch.where(dropped[:, None, None], empty, sample.plain)
+    distilled = (sample.all_known & ~dropped).view(-1, 1, 1, 1, 1)
+    latents, kept = drawn["latents"], TELLING * distilled
+    teacher_targets: list[Tensor] = []
+
+    def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            with torch.no_grad():
+                teacher_targets.append(transformer(noisy, sample.told, timesteps, return_dict=False)[0].float())
+            with injected(transformer, conditioning):
+                out: Tensor = transformer(noisy, embeds, timesteps, return_dict=False)[0].float()
+        # The loss compares with the true clip; shifting the prediction by what the told prompt would add moves the
+        # target.
+        return out - kept * (teacher_targets[0] - latents)
+
+    return denoising_loss(predict, latents, drawn["actors"], alphas_cumprod, generator).mean()

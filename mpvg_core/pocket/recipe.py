@@ -1,0 +1,105 @@
+"""The recipe: everything the pocket model is, trained from nothing, in pieces that resume after a kill.
+
+    python -m mpvg_core.pocket.recipe basis|base|autoencoder|history|export [--runs DIR] [--steps N] …
+
+`base` and `autoencoder` need only the basis, so they may run side by side; `history` needs the base.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..backbone.construct import new_scheduler, new_text_encoder, new_transformer, new_vae, save_folder
+from ..backbone.folder import ADAPTER_FILE, DEFAULTS_FILE
+from ..history.adapter import save_adapter
+from .autoencoder import VAE, train_autoencoder
+from .base import SCHEDULER, TEXT_ENCODER, TRANSFORMER, tokenizer, train_base
+from .batches import FIRST_TRAINING_SEED
+from .history import Probes, new_adapter, train_history
+from .latents import LatentBasis, fit_basis
+from .world import draw_scene, draw_story
+
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 4400, 2200, 500, 1500
+BASIS_CLIPS = 400
+DEFAULTS = {"steps": 25, "text_scale": 2.5, "history_scale": 1.0}
+
+
+def load_basis(runs: Path) -> LatentBasis:
+    """The latent space of this run: fitted once, then read from the runs' folder."""
+    file = runs / "basis.safetensors"
+    if not file.exists():
+        runs.mkdir(parents=True, exist_ok=True)
+        seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + BASIS_CLIPS)
+        clips = np.stack([draw_scene(draw_story(seed, shots=1).scenes[0]) for seed in seeds])
+        save_file(fit_basis(clips).state(), file)
+    return LatentBasis(**load_file(file))
+
+
+def averaged_base(runs: Path) -> dict[str, nn.Module]:
+    """Transformer and text encoder of the base run's newest checkpoint, averaged over its steps."""
+    modules = {
+        "transformer": new_transformer(TRANSFORMER),
+        "text_encoder": new_text_encoder({**TEXT_ENCODER, "vocab_size": len(tokenizer())}),
+    }
+    return _averaged(modules, runs / "base")
+
+
+def _averaged(modules: dict[str, nn.Module], folder: Path) -> dict[str, nn.Module]:
+    average = torch.load(folder / "checkpoint.pt", weights_only=True)["average"]
+    with torch.no_grad():
+        for name, module in modules.items():
+            for key, parameter in module.named_parameters():
+                parameter.copy_(average[name][key])
+    return modules
+
+
+def export(runs: Path, out: Path) -> None:
+    """Writes the model's folder from the newest checkpoints; the adapter only if it has been trained."""
+    base = averaged_base(runs)
+    vae = _averaged({"vae": new_vae(VAE)}, runs / "autoencoder")["vae"]
+    save_folder(out, vae=vae, tokenizer=tokenizer(), scheduler=new_scheduler(SCHEDULER), **base)
+    (out / DEFAULTS_FILE).write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
+    if (runs / "history" / "checkpoint.pt").exists():
+        trained = _averaged({"adapter": new_adapter(), "probes": Probes()}, runs / "history")
+        save_adapter(trained["adapter"], out / ADAPTER_FILE, recipe="mpvg_core.pocket.recipe")  # type: ignore[arg-type]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("piece", choices=["basis", "base", "autoencoder", "history", "export"])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights", help="of export")
+    parser.add_argument("--steps", type=int, help="steps in all, those before a resume included")
+    parser.add_argument("--seeing-steps", type=int, default=SEEING_STEPS, help="of history: before it meets the base")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    runs: Path = options.runs
+    basis = load_basis(runs)
+    if options.piece == "base":
+        train_base(runs / "base", basis, steps=options.steps or BASE_STEPS, workers=options.workers)
+    elif options.piece == "autoencoder":
+        train_autoencoder(runs / "autoencoder", basis, steps=options.steps or AUTOENCODER_STEPS)
+    elif options.piece == "history":
+        train_history(
+            runs / "history",
+            averaged_base(runs),
+            basis,
+            seeing_steps=options.seeing_steps,
+            steps=options.steps or HISTORY_STEPS,
+            workers=options.workers,
+        )
+    elif options.piece == "export":
+        export(runs, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training: what every recipe shares, and one recipe a file."""

@@ -1,0 +1,104 @@
+"""Many histories at once: select, extract and decouple over a padded batch, for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..backbone.interface import TextEmbedding
+from ..history.adapter import HistoryAdapter
+from ..history.select import SelectionSettings, TokenSelection, select_tokens
+
+
+@dataclass(frozen=True)
+class MemoryBatch:
+    """Kept tokens of B histories of at most S shots and m tokens a shot, and the prompts that they serve.
+
+    current [B, L, D], words [B, L] (True: a word), served [B, L] (True: the past knows something of it);
+    past [B, S, m, D], kept [B, S, m], places [B, S, m] their index in their prompt, ages [B, S].
+    """
+
+    current: Tensor
+    words: Tensor
+    served: Tensor
+    past: Tensor
+    kept: Tensor
+    places: Tensor
+    ages: Tensor
+
+
+def gather(
+    histories: Sequence[Sequence[TextEmbedding]],
+    currents: Sequence[TextEmbedding],
+    shots: int,
+    settings: SelectionSettings,
+) -> MemoryBatch:
+    """Selects for every sample; its history is padded at the front to `shots`, so that age = shots - index."""
+    selections = [select_tokens(past, now, settings) for past, now in zip(histories, currents, strict=True)]
+    most = max([int(mask.sum()) for selection in selections for mask in selection.masks] + [1])
+    batch, (length, width) = len(currents), currents[0].embeds.shape
+    past = torch.zeros(batch, shots, most, width)
+    kept = torch.zeros(batch, shots, most, dtype=torch.bool)
+    places = torch.zeros(batch, shots, most, dtype=torch.long)
+    served = torch.zeros(batch, length, dtype=torch.bool)
+    for b, (history, selection) in enumerate(zip(histories, selections, strict=True)):
+        _fill(b, shots, history, selection, past, kept, places)
+        served[b, list(selection.served)] = True
+    return MemoryBatch(
+        current=torch.stack([text.embeds for text in currents]),
+        words=torch.stack([text.mask for text in currents]),
+        served=served,
+        past=past,
+        kept=kept,
+        places=places,
+        ages=torch.arange(shots, 0, -1).expand(batch, shots),
+    )
+
+
+def _fill(
+    b: int,
+    shots: int,
+    history: Sequence[TextEmbedding],
+    selection: TokenSelection,
+    past: Tensor,
+    kept: Tensor,
+    places: Tensor,
+) -> None:
+    first = shots - len(history)
+    for index, (text, mask) in enumerate(zip(history, selection.masks, strict=True)):
+        chosen = mask.nonzero().flatten()
+        past[b, first + index, : len(chosen)] = text.embeds[chosen]
+        kept[b, first + index, : len(chosen)] = True
+        places[b, first + index, : len(chosen)] = chosen
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """seen [B, S, m, W]: what the kept tokens look like; semantics [B, L, W]: what the prompt's tokens should look
+    like; tokens [B, L, W]: history tokens, of which those under `served` count."""
+
+    seen: Tensor
+    semantics: Tensor
+    tokens: Tensor
+
+
+def remember(adapter: HistoryAdapter, memory: MemoryBatch, clips: Tensor, positions: Tensor) -> Remembered:
+    """Steps 2 and 3 for a batch: clips [B, S, T, D_v], positions [T, 3]; the same sums as
+    `HistoryAdapter.history_tokens`."""
+    batch, shots, most, _ = memory.past.shape
+    seen = adapter.extractor.look(
+        memory.past.flatten(0, 1), clips.flatten(0, 1), positions.expand(batch * shots, *positions.shape)
+    ).unflatten(0, (batch, shots))
+    semantics = adapter.extractor.predict(
+        memory.current,
+        memory.words,
+        memory.past.flatten(1, 2),
+        seen.flatten(1, 2),
+        memory.kept.flatten(1, 2),
+        memory.places.flatten(1, 2),
+        memory.ages[:, :, None].expand(batch, shots, most).flatten(1, 2),
+    )
+    return Remembered(seen, semantics, adapter.decoupler(memory.current, semantics, memory.served))
