@@ -6,8 +6,8 @@
 
 A marker says 'previous' or 'next' and 'scene' (or shot, clip, 幕, 镜头 …) and ends in a colon or comma of either width.
 English markers may be mistyped by a letter or two, 'then' and its kin may be missing, and any mark may stand between
-scenes. The prompt is a sequence when it starts with a 'previous' marker and a 'next' marker follows; more 'next' markers
-give more shots. Source of the pattern: TAV (Transition-Aware Video), appendix B.
+scenes. The prompt is a sequence when it starts with a 'previous' marker and a 'next' marker follows; more 'next'
+markers give more shots. Source of the pattern: TAV (Transition-Aware Video), appendix B.
 """
 
 from __future__ import annotations
