@@ -22,10 +22,9 @@ from .progress import Watcher
 if TYPE_CHECKING:
     import torch
 
+    from ..backbone.folder import ModelDefaults
     from ..film.settings import FilmSettings
     from ..history.adapter import HistoryAdapter
-
-POCKET_STEPS, STEPS = 25, 50
 
 
 @with_exit_codes
@@ -57,7 +56,7 @@ def film(
     to_lock = [names[number - 1] for number in chosen_shots(lock, names, "--lock")] if lock is not None else []
     if audio is not None and not audio.is_file():
         raise InputError(Problem("--audio", f"{audio} is not there", "a sound file"))
-    settings = _settings(model, steps, text_scale, history_scale, scheduler)
+    settings = _settings(_defaults(model), steps, text_scale, history_scale, scheduler)
 
     with TakeStore(out / folder_name(plan.slug)) as store, Watcher(settings.steps) as watch:
         _ = store.scratch  # says at once when the folder cannot be written
@@ -89,19 +88,27 @@ def _adapter(file: Path | None, model: str, device: torch.device) -> HistoryAdap
     return load_adapter(path, device=device) if path is not None else None
 
 
+def _defaults(model: str) -> ModelDefaults:
+    from ..backbone.folder import find_model
+
+    return find_model(model).defaults()
+
+
 def _settings(
-    model: str, steps: int | None, text_scale: float | None, history_scale: float | None, scheduler: str
+    defaults: ModelDefaults,
+    steps: int | None,
+    text_scale: float | None,
+    history_scale: float | None,
+    scheduler: str,
 ) -> FilmSettings:
     from ..diffusion.guidance import HistoryGuidance
     from ..film.settings import FilmSettings
 
-    guidance = HistoryGuidance()
-    if text_scale is not None:
-        guidance = replace(guidance, text_scale=text_scale)
-    if history_scale is not None:
-        guidance = replace(guidance, history_scale=history_scale)
-    default = POCKET_STEPS if model == "pocket" else STEPS
-    return FilmSettings(steps=default if steps is None else steps, guidance=guidance, scheduler=scheduler)
+    guidance = HistoryGuidance(
+        text_scale=defaults.text_scale if text_scale is None else text_scale,
+        history_scale=defaults.history_scale if history_scale is None else history_scale,
+    )
+    return FilmSettings(steps=defaults.steps if steps is None else steps, guidance=guidance, scheduler=scheduler)
 
 
 def _lock_last_takes(store: TakeStore, names: list[str]) -> set[str]:

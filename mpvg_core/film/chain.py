@@ -59,8 +59,8 @@ def film_storyboard(
     store.sweep()
     if adapter is None and any(shot.looks_back for shot in plan.shots):
         on_event(FilmEvent("note", text="no history adapter: every shot is filmed from its prompt alone"))
-    adapter_print = adapter.fingerprint if adapter is not None else None  # hashes all weights: once is enough
-    errands, texts = plan_route(plan, backbone, adapter_print, settings, store, only)
+    adapter_print = adapter.fingerprint if adapter is not None else None
+    errands, texts = plan_route(plan, backbone, adapter, settings, store, only)
     if adapter is not None:
         length, width = errands[0].text.embeds.shape
         require_fit(adapter, text_dim=width, max_tokens=length)

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, Problem
+from ..history.select import SelectionSettings
 from .recall import recall
 from .record import Memory, takes_in_use
 from .takes import Take, TakeStore, take_id
 
 if TYPE_CHECKING:
     from ..backbone.interface import Backbone, TextEmbedding
+    from ..history.adapter import HistoryAdapter
     from ..history.select import TokenSelection
     from ..storyboard.plan import FilmPlan, ShotPlan
     from .settings import FilmSettings
@@ -56,15 +58,15 @@ class _Wish:
 def plan_route(
     plan: FilmPlan,
     backbone: Backbone,
-    adapter: str | None,
+    adapter: HistoryAdapter | None,
     settings: FilmSettings,
     store: TakeStore,
     only: Collection[int] | None = None,
 ) -> tuple[list[Errand], dict[str, TextEmbedding]]:
     """The errands of a film in order, and the embedding of every prompt and negative prompt, each encoded once.
 
-    adapter: the history adapter's fingerprint, None when there is none. only: numbers (from 1) of the shots to film;
-    with them go later shots that remember them, and earlier ones that they need, as far as their takes are missing.
+    only: numbers (from 1) of the shots to film, None = all; with them go later shots that remember them, and earlier
+    ones that they need, as far as their takes are missing.
 
     Raises InputError for numbers of shots that are not there, and for locked takes that cannot stand in this film.
     """
@@ -73,12 +75,14 @@ def plan_route(
     texts = _encode_once(backbone, [*prompts, *(shot.negative for shot in plan.shots)])
     current = [texts[prompt] for prompt in prompts]
 
+    adapter_print = adapter.fingerprint if adapter is not None else None  # hashes all weights: once is enough
+    selection = settings.selection or (adapter.selection if adapter is not None else SelectionSettings())
     wishes: list[_Wish] = []
     for shot in plan.shots:
         if take := locked.get(shot.name):
             wishes.append(_Wish(take.inputs, take.id))
         else:
-            wishes.append(_wish(plan, shot, current, wishes, backbone, adapter, settings))
+            wishes.append(_wish(plan, shot, current, wishes, backbone, adapter_print, selection, settings))
     there = {wish.id: store.get(wish.id) for wish in wishes}
     asked, filmed = _chosen_work(plan, wishes, {id for id, take in there.items() if take}, only)
     _require_same_model(plan, wishes, filmed, locked, backbone.fingerprint)
@@ -115,6 +119,7 @@ def _wish(
     earlier: Sequence[_Wish],
     backbone: Backbone,
     adapter: str | None,
+    selection: SelectionSettings,
     settings: FilmSettings,
 ) -> _Wish:
     """All that goes into a shot's take. History enters only by the shots of which words were chosen."""
@@ -136,7 +141,7 @@ def _wish(
     past = [i for i, other in enumerate(plan.shots[:index]) if other.name in shot.looks_back]
     if adapter is None or not past:
         return _Wish(inputs, take_id(inputs))
-    found = recall([texts[i] for i in past], texts[index], settings.selection)
+    found = recall([texts[i] for i in past], texts[index], selection)
     if not found.kept:
         return _Wish(inputs, take_id(inputs))
     memories = tuple(

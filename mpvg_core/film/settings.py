@@ -19,14 +19,14 @@ class FilmSettings:
 
     steps: denoising steps, 1 to 1000. scheduler: `ddim` (no noise added on the way) or `dpm` (fewer steps do).
     batched: evaluate the guidance's conditions together; faster where memory is to spare, equal to float rounding.
-    selection: which words of earlier shots are remembered.
+    selection: which words of earlier shots are remembered; None = as the adapter was trained with.
     """
 
     steps: int = 50
     guidance: HistoryGuidance = field(default_factory=HistoryGuidance)
     scheduler: str = "ddim"
     batched: bool = False
-    selection: SelectionSettings = field(default_factory=SelectionSettings)
+    selection: SelectionSettings | None = None
 
     def __post_init__(self) -> None:
         problems = []

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "film"))
 from fake_film import FakeAdapter, FakeBackbone
 
 from mpvg_core.backbone import load
+from mpvg_core.backbone.folder import ModelDefaults
 from mpvg_core.cli import film
 from mpvg_core.cli.main import app
 from mpvg_core.storyboard.plan import ModelLimits
@@ -58,5 +59,6 @@ def desk(tmp_path, monkeypatch):
     desk = Desk(tmp_path)
     monkeypatch.setattr(load, "model_limits", limits)
     monkeypatch.setattr(load, "load_backbone", lambda model, device, dtype: desk.backbone)
+    monkeypatch.setattr(film, "_defaults", lambda model: ModelDefaults())
     monkeypatch.setattr(film, "_adapter", lambda *_: FakeAdapter())
     return desk

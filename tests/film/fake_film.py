@@ -21,6 +21,7 @@ from mpvg_core.film.chain import film_storyboard
 from mpvg_core.film.record import Film
 from mpvg_core.film.settings import FilmSettings
 from mpvg_core.film.takes import TakeStore
+from mpvg_core.history.select import SelectionSettings
 from mpvg_core.storyboard.plan import FilmPlan, ShotPlan
 
 LENGTH, WIDTH = 24, 64  # of the embeddings
@@ -135,6 +136,7 @@ class FakeAdapter:
     def __init__(self, fingerprint: str = "a" * 64) -> None:
         self.fingerprint = fingerprint
         self.injection = FakeInjection()
+        self.selection = SelectionSettings()
         self.extractor = SimpleNamespace(numbers={"text_dim": WIDTH, "max_tokens": LENGTH})
 
     def history_tokens(self, history: Any, current: TextEmbedding, selection: Any, ages: list[int]) -> Any:
