@@ -22,16 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ..errors import InputError, MPVGError, Problem
 from .durable import canonical_json, readable_json, remove_tree, sha256_file, sync_file, sync_folder, write_whole
 from .names import folder_name
+from .scratch import Scratch, unwritable
 
 FORMAT = 1
 LATENT, CLIP, MANIFEST = "latent.safetensors", "clip.mp4", "take.json"
 _ID = re.compile("[0-9a-f]{16}")
-_WRITING = ".writing-"
 
 
 def take_id(inputs: Mapping[str, Any]) -> str:
@@ -79,8 +77,7 @@ class TakeStore:
         self.folder = folder
         self._takes = folder / "takes"
         self._locks = folder / "locks"
-        self._scratch: Path | None = None
-        self._alive: FileLock | None = None
+        self._scratch = Scratch(self._takes)
 
     def __enter__(self) -> TakeStore:
         return self
@@ -142,9 +139,7 @@ class TakeStore:
     @property
     def scratch(self) -> Path:
         """This process's folder for unfinished files, on the same filesystem as the takes."""
-        if self._scratch is None:
-            self._scratch, self._alive = self._claim_scratch()
-        return self._scratch
+        return self._scratch.folder
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -179,7 +174,7 @@ class TakeStore:
                 return Take(id, target, whole)
             except OSError as error:
                 if not target.exists():
-                    raise _unwritable(target, error) from error
+                    raise unwritable(target, error) from error
                 if finished := self.get(id):
                     self.sampled(id).unlink(missing_ok=True)
                     return finished
@@ -195,55 +190,14 @@ class TakeStore:
         """Remove what killed processes left unfinished, and say how many there were; living ones are left alone."""
         if not self._takes.is_dir():
             return 0
-        swept = 0
         for waiting in self._takes.glob(".sampled-*.safetensors"):
             if (self._takes / waiting.stem.removeprefix(".sampled-")).exists():
                 waiting.unlink(missing_ok=True)
-        for folder in [*self._takes.glob(f"{_WRITING}*")]:
-            if folder.suffix == ".lock" or folder == self._scratch:
-                continue
-            swept += self._swept(folder)
-        for lock in [*self._takes.glob(f"{_WRITING}*.lock")]:
-            if not lock.with_suffix("").exists() and (self._alive is None or Path(self._alive.lock_file) != lock):
-                self._swept(lock.with_suffix(""))
-        return swept
+        return self._scratch.sweep()
 
     def close(self) -> None:
         """Remove this process's scratch folder."""
-        if self._scratch is not None and self._alive is not None:
-            remove_tree(self._scratch)
-            _drop(self._alive)
-        self._scratch = self._alive = None
-
-    def _claim_scratch(self) -> tuple[Path, FileLock]:
-        try:
-            self._takes.mkdir(parents=True, exist_ok=True)
-            while True:
-                folder = self._takes / f"{_WRITING}{uuid.uuid4().hex[:12]}"
-                alive = FileLock(_lock_file(folder))
-                alive.acquire()
-                if _lock_file(folder).exists():  # a sweeper may have taken the file in between for a dead one
-                    folder.mkdir()
-                    return folder, alive
-                alive.release()
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
-
-    def _swept(self, folder: Path) -> bool:
-        owner = FileLock(_lock_file(folder))
-        try:
-            owner.acquire(timeout=0)
-        except Timeout:
-            return False  # its process lives
-        except OSError:
-            return False  # not ours to touch
-        existed = folder.exists()
-        gone = remove_tree(folder)
-        if gone:
-            _drop(owner)
-        else:
-            owner.release()
-        return existed and gone
+        self._scratch.close()
 
     # -- locks -----------------------------------------------------------------------------------------------------
 
@@ -285,7 +239,7 @@ class TakeStore:
         try:
             os.rename(self._takes / id, doomed)  # at once, so that nobody meets half a take
         except OSError as error:
-            raise _unwritable(self._takes / id, error) from error
+            raise unwritable(self._takes / id, error) from error
         remove_tree(doomed)
 
     def _lock_of(self, shot: str) -> Path:
@@ -297,26 +251,3 @@ def _seal(manifest: Mapping[str, Any]) -> str:
     """SHA-256 over all of a manifest but its seal."""
     unsealed = {key: value for key, value in manifest.items() if key != "seal"}
     return hashlib.sha256(canonical_json(unsealed)).hexdigest()
-
-
-def _lock_file(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
-
-
-def _drop(lock: FileLock) -> None:
-    if os.name != "nt":
-        Path(lock.lock_file).unlink(missing_ok=True)  # while it is still held, so that no one can claim the old file
-    lock.release(force=True)
-    with suppress(OSError):
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        Problem(
-            str(path),
-            f"cannot be written: {error.strerror or error}",
-            "a folder you may write to",
-            "choose another --out",
-        )
-    )
