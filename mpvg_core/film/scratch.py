@@ -1,4 +1,4 @@
-"""A process's own folder for unfinished files: others leave it alone while the process lives, and sweep it then.
+"""A process's own folder for unfinished files: left alone while the process lives, swept by others afterwards.
 
 <parent>/.writing-<token>/ holds the files; <parent>/.writing-<token>.lock is locked by the process, and the system lets
 go of it when the process dies, however it dies.
