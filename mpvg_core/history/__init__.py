@@ -1,0 +1,1 @@
+"""What a new shot remembers of the earlier ones: select, extract, decouple."""
