@@ -11,6 +11,7 @@ from ..history.select import select_tokens
 if TYPE_CHECKING:
     from ..backbone.interface import TextEmbedding
     from ..history.select import SelectionSettings, TokenSelection
+    from ..history.space import TokenSpace
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,16 @@ class Recall:
     selection: TokenSelection | None = None
 
 
-def recall(texts: Sequence[TextEmbedding], current: TextEmbedding, settings: SelectionSettings) -> Recall:
-    """Choose what of earlier prompts (oldest first) matters for the current one."""
+def recall(
+    texts: Sequence[TextEmbedding],
+    current: TextEmbedding,
+    settings: SelectionSettings,
+    space: TokenSpace | None = None,
+) -> Recall:
+    """Choose what of earlier prompts (oldest first) matters for the current one, compared in `space`."""
     if not texts:
         return Recall()
-    selection = select_tokens(texts, current, settings)
+    selection = select_tokens(texts, current, settings, space)
     kept = []
     for position, (text, mask, serves) in enumerate(zip(texts, selection.masks, selection.serves, strict=True)):
         tokens = tuple(int(index) for index in mask.nonzero().flatten())

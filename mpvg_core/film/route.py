@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, Problem
-from ..history.select import SelectionSettings
 from .recall import recall
 from .record import Memory, takes_in_use
 from .takes import Take, TakeStore, take_id
@@ -19,7 +18,8 @@ from .takes import Take, TakeStore, take_id
 if TYPE_CHECKING:
     from ..backbone.interface import Backbone, TextEmbedding
     from ..history.adapter import HistoryAdapter
-    from ..history.select import TokenSelection
+    from ..history.select import SelectionSettings, TokenSelection
+    from ..history.space import TokenSpace
     from ..storyboard.plan import FilmPlan, ShotPlan
     from .settings import FilmSettings
 
@@ -55,6 +55,13 @@ class _Wish:
     selection: TokenSelection | None = None
 
 
+@dataclass(frozen=True)
+class _Remembering:
+    adapter: str  # its fingerprint
+    selection: SelectionSettings
+    space: TokenSpace | None
+
+
 def plan_route(
     plan: FilmPlan,
     backbone: Backbone,
@@ -75,14 +82,16 @@ def plan_route(
     texts = _encode_once(backbone, [*prompts, *(shot.negative for shot in plan.shots)])
     current = [texts[prompt] for prompt in prompts]
 
-    adapter_print = adapter.fingerprint if adapter is not None else None  # hashes all weights: once is enough
-    selection = settings.selection or (adapter.selection if adapter is not None else SelectionSettings())
+    remembering = None
+    if adapter is not None:
+        # The fingerprint hashes all weights: once is enough.
+        remembering = _Remembering(adapter.fingerprint, settings.selection or adapter.selection, adapter.space)
     wishes: list[_Wish] = []
     for shot in plan.shots:
         if take := locked.get(shot.name):
             wishes.append(_Wish(take.inputs, take.id))
         else:
-            wishes.append(_wish(plan, shot, current, wishes, backbone, adapter_print, selection, settings))
+            wishes.append(_wish(plan, shot, current, wishes, backbone, remembering, settings))
     there = {wish.id: store.get(wish.id) for wish in wishes}
     asked, filmed = _chosen_work(plan, wishes, {id for id, take in there.items() if take}, only)
     _require_same_model(plan, wishes, filmed, locked, backbone.fingerprint)
@@ -118,8 +127,7 @@ def _wish(
     texts: Sequence[TextEmbedding],
     earlier: Sequence[_Wish],
     backbone: Backbone,
-    adapter: str | None,
-    selection: SelectionSettings,
+    remembering: _Remembering | None,
     settings: FilmSettings,
 ) -> _Wish:
     """All that goes into a shot's take. History enters only by the shots of which words were chosen."""
@@ -139,9 +147,9 @@ def _wish(
     }
     index = len(earlier)
     past = [i for i, other in enumerate(plan.shots[:index]) if other.name in shot.looks_back]
-    if adapter is None or not past:
+    if remembering is None or not past:
         return _Wish(inputs, take_id(inputs))
-    found = recall([texts[i] for i in past], texts[index], selection)
+    found = recall([texts[i] for i in past], texts[index], remembering.selection, remembering.space)
     if not found.kept:
         return _Wish(inputs, take_id(inputs))
     memories = tuple(
@@ -156,7 +164,7 @@ def _wish(
         for kept in found.kept
     )
     remembered = [{"take": memory.take, "age": memory.age, "tokens": [*memory.tokens]} for memory in memories]
-    inputs["history"] = {**settings.history_inputs(), "adapter": adapter, "shots": remembered}
+    inputs["history"] = {**settings.history_inputs(), "adapter": remembering.adapter, "shots": remembered}
     return _Wish(inputs, take_id(inputs), memories, tuple(past[k.position] for k in found.kept), found.selection)
 
 

@@ -28,6 +28,9 @@ FORMAT = "mpvg-history-adapter/1"
 class HistoryAdapter(nn.Module):
     """From the remembered shots and the current prompt to the tokens that the injection brings into the transformer."""
 
+    space_centre: Tensor
+    space_turn: Tensor
+
     def __init__(
         self,
         extractor: VideoSemanticExtractor,

@@ -1,8 +1,9 @@
 """A space in which the same word is near itself whatever stands around it.
 
-A text encoder's states mix a word with its context; with a small encoder so much that an actor's name is nearer to another
-name in its place than to itself elsewhere. Within-class covariance normalisation (Hatch, Kajarekar & Stolcke 2006) divides
-by the spread that words have around their own mean: what varies with the context counts little, what tells words apart much.
+A text encoder's states mix a word with its context; with a small encoder so much that an actor's name is nearer to
+another name in its place than to itself elsewhere. Within-class covariance normalisation (Hatch, Kajarekar & Stolcke
+2006) divides by the spread that words have around their own mean: what varies with the context counts little, what tells
+words apart much.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class TokenSpace:
 def fit_token_space(embeds: Tensor, words: Sequence[str]) -> TokenSpace:
     """The space of states [n, D] of tokens with these words, as many prompts as there are say them.
 
-    centre = mean of the words' means; turn = U diag((λ + ridge)^-1/2) of the covariance within the words. Raises ValueError
-    when no word is there twice.
+    centre = mean of the words' means; turn = U diag((λ + ridge)^-1/2) of the covariance within the words. Raises
+    ValueError when no word is there twice.
     """
     index = {word: number for number, word in enumerate(dict.fromkeys(words))}
     if len(index) == len(words):

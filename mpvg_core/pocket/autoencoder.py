@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ..backbone.construct import new_vae
 from ..training.optimise import Journal, MovingAverage, Optimisers, warmup_stable_decay

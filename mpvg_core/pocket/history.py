@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -19,14 +20,16 @@ from ..history.adapter import HistoryAdapter
 from ..history.decouple import DecouplingEncoder
 from ..history.select import SelectionSettings
 from ..history.semantics import VideoSemanticExtractor
+from ..history.space import TokenSpace, fit_token_space
 from ..training.memory import MemoryBatch, Remembered, gather, remember
 from ..training.optimise import Journal, MovingAverage, Optimisers, warmup_stable_decay
 from ..training.semantics import Teacher, grounding_loss, prediction_loss
 from .base import SCHEDULER, TEXT_ENCODER, TRANSFORMER, denoising_loss, token_ids, tokenizer
-from .language import MAX_TOKENS, actor_of_token
+from .batches import FIRST_TRAINING_SEED
+from .language import MAX_TOKENS, actor_of_token, tell
 from .latents import CHANNELS, LatentBasis
 from .stories import CODE, StoryBatches, Told, look_codes, place_code, story_loader
-from .world import PLACES
+from .world import PLACES, draw_story
 
 WIDTH = 128
 PLACE_CODE = 160
@@ -37,13 +40,13 @@ GROUNDING = 0.2  # weight of the seeing losses while the adapter learns to tell
 TELLING = 0.5  # share of the told prompt's prediction in the target, the rest is the true clip
 
 
-def new_adapter() -> HistoryAdapter:
+def new_adapter(space: TokenSpace) -> HistoryAdapter:
     text_dim, inner = TEXT_ENCODER["d_model"], TRANSFORMER["num_attention_heads"] * TRANSFORMER["attention_head_dim"]
     extractor = VideoSemanticExtractor(
         text_dim=text_dim, visual_dim=4 * CHANNELS, width=WIDTH, max_tokens=MAX_TOKENS, heads=4, layers=3
     )
     decoupler = DecouplingEncoder(text_dim=text_dim, width=WIDTH)
-    return HistoryAdapter(extractor, decoupler, ConcatInjection(history_dim=WIDTH, inner_width=inner), SELECTION)
+    return HistoryAdapter(extractor, decoupler, ConcatInjection(history_dim=WIDTH, inner_width=inner), SELECTION, space)
 
 
 class Probes(nn.Module):
@@ -84,16 +87,13 @@ class StoryReader:
     def __init__(self, text_encoder: nn.Module, basis: LatentBasis, shots: int) -> None:
         self.text_encoder, self.shots = text_encoder, shots
         self.words = tokenizer()
+        self.space = story_space(text_encoder)
         self.codes = look_codes(basis)
         self.place_codes = {(p, m): place_code(basis, p, m) for p in PLACES for m in (False, True)}
         self.empty = self._encode([""])[0].embeds
 
-    @torch.no_grad()
     def _encode(self, prompts: Sequence[str]) -> list[TextEmbedding]:
-        ids = token_ids(self.words, prompts)
-        embeds = self.text_encoder(input_ids=ids).last_hidden_state
-        pieces = [tuple(self.words.convert_ids_to_tokens(row.tolist())) for row in ids]
-        return [TextEmbedding(i, e, (i != 0) & (i != 1), p) for i, e, p in zip(ids, embeds, pieces, strict=True)]
+        return encode_prompts(self.text_encoder, self.words, prompts)
 
     def read(self, drawn: Mapping[str, Any], generator: torch.Generator) -> StorySample:
         prompts: list[list[Told]] = drawn["prompts"]
@@ -101,7 +101,9 @@ class StoryReader:
         encoded = iter(self._encode(flat))
         texts = [[next(encoded) for _ in story] for story in prompts]
         told = torch.stack([next(encoded).embeds for _ in prompts])
-        memory = gather([story[:-1] for story in texts], [story[-1] for story in texts], self.shots, SELECTION)
+        memory = gather(
+            [story[:-1] for story in texts], [story[-1] for story in texts], self.shots, SELECTION, self.space
+        )
 
         past = drawn["past"]
         level = CLIP_NOISE * torch.rand(past.shape[:2], generator=generator)
@@ -143,6 +145,25 @@ class StoryReader:
             told=told,
             all_known=(known[:, :3] | ~cast).all(dim=1),
         )
+
+
+@torch.no_grad()
+def encode_prompts(text_encoder: nn.Module, words: Any, prompts: Sequence[str]) -> list[TextEmbedding]:
+    ids = token_ids(words, prompts)
+    embeds = text_encoder(input_ids=ids).last_hidden_state
+    pieces = [tuple(words.convert_ids_to_tokens(row.tolist())) for row in ids]
+    return [TextEmbedding(i, e, (i != 0) & (i != 1), p) for i, e, p in zip(ids, embeds, pieces, strict=True)]
+
+
+def story_space(text_encoder: nn.Module) -> TokenSpace:
+    """The space in which prompts of the toy world are compared, fitted to the prompts of 400 training stories."""
+    rng = np.random.default_rng(11)
+    prompts = []
+    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 400):
+        prompts += [tell(scene, rng, told=bool(rng.random() < 0.2)) for scene in draw_story(seed, shots=3).scenes]
+    texts = encode_prompts(text_encoder, tokenizer(), prompts)
+    pieces = [piece for text in texts for piece, word in zip(text.pieces, text.mask.tolist(), strict=True) if word]
+    return fit_token_space(torch.cat([text.embeds[text.mask] for text in texts]), pieces)
 
 
 def _owners(pieces: Sequence[str]) -> Tensor:
@@ -204,7 +225,7 @@ def train_history(
     torch.manual_seed(seed)
     transformer = base["transformer"].requires_grad_(False).eval()
     reader = StoryReader(base["text_encoder"].requires_grad_(False).eval(), basis, shots=4)
-    adapter, probes = new_adapter(), Probes()
+    adapter, probes = new_adapter(reader.space), Probes()
     modules: dict[str, nn.Module] = {"adapter": adapter, "probes": probes}
     teacher = Teacher(adapter.extractor)
     optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=1e-3, outer=("probes", "age", "place", "position.0"))

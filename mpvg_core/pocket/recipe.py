@@ -22,7 +22,7 @@ from ..history.adapter import save_adapter
 from .autoencoder import VAE, train_autoencoder
 from .base import SCHEDULER, TEXT_ENCODER, TRANSFORMER, tokenizer, train_base
 from .batches import FIRST_TRAINING_SEED
-from .history import Probes, new_adapter, train_history
+from .history import Probes, new_adapter, story_space, train_history
 from .latents import LatentBasis, fit_basis
 from .world import draw_scene, draw_story
 
@@ -67,7 +67,7 @@ def export(runs: Path, out: Path) -> None:
     save_folder(out, vae=vae, tokenizer=tokenizer(), scheduler=new_scheduler(SCHEDULER), **base)
     (out / DEFAULTS_FILE).write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
     if (runs / "history" / "checkpoint.pt").exists():
-        trained = _averaged({"adapter": new_adapter(), "probes": Probes()}, runs / "history")
+        trained = _averaged({"adapter": new_adapter(story_space(base["text_encoder"])), "probes": Probes()}, runs / "history")
         save_adapter(trained["adapter"], out / ADAPTER_FILE, recipe="mpvg_core.pocket.recipe")  # type: ignore[arg-type]
 
 

@@ -268,8 +268,8 @@ def _draw_actor(clip: np.ndarray, role: Role, lane: int, count: int, scene: Scen
     half = int(1.75 * radius) + 3
     left, top = np.floor(x).astype(int) - half, np.floor(y).astype(int) - half
     grid = np.arange(2 * half, dtype=np.float32) + 0.5
-    dx = (left - x)[:, None, None] + grid[None, None, :]
-    dy = (top - y)[:, None, None] + grid[None, :, None]
+    dx = (left - x).astype(np.float32)[:, None, None] + grid[None, None, :]
+    dy = (top - y).astype(np.float32)[:, None, None] + grid[None, :, None]
     cos, sin = np.cos(tilt)[:, None, None], np.sin(tilt)[:, None, None]
     u, v = cos * dx + sin * dy, -sin * dx + cos * dy
     r, leg = r[:, None, None], leg[:, None, None]

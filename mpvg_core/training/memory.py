@@ -11,6 +11,7 @@ from torch import Tensor
 from ..backbone.interface import TextEmbedding
 from ..history.adapter import HistoryAdapter
 from ..history.select import SelectionSettings, TokenSelection, select_tokens
+from ..history.space import TokenSpace
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ def gather(
     currents: Sequence[TextEmbedding],
     shots: int,
     settings: SelectionSettings,
+    space: TokenSpace | None = None,
 ) -> MemoryBatch:
     """Selects for every sample; its history is padded at the front to `shots`, so that age = shots - index."""
-    selections = [select_tokens(past, now, settings) for past, now in zip(histories, currents, strict=True)]
+    selections = [select_tokens(past, now, settings, space) for past, now in zip(histories, currents, strict=True)]
     most = max([int(mask.sum()) for selection in selections for mask in selection.masks] + [1])
     batch, (length, width) = len(currents), currents[0].embeds.shape
     past = torch.zeros(batch, shots, most, width)
