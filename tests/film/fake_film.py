@@ -137,6 +137,7 @@ class FakeAdapter:
         self.fingerprint = fingerprint
         self.injection = FakeInjection()
         self.selection = SelectionSettings()
+        self.space = None
         self.extractor = SimpleNamespace(numbers={"text_dim": WIDTH, "max_tokens": LENGTH})
 
     def history_tokens(self, history: Any, current: TextEmbedding, selection: Any, ages: list[int]) -> Any:
