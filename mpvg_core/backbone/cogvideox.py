@@ -1,0 +1,152 @@
+"""CogVideoX, 2b or 5b architecture, in the stock diffusers classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, MPVGError, Problem
+from ..storyboard.plan import ModelLimits
+from .features import describe_latents
+from .folder import ModelFolder
+from .interface import ClipFeatures, TextEmbedding
+from .tokens import END, PAD, UNKNOWN, Words
+from .weights import load_part
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_KEEP_TEXT_ENCODER = 2**30  # bytes; a larger one (T5-XXL: 9.5 GB) makes room as soon as the prompts are encoded
+_TILE_FROM = 256 * 256  # pixels of a frame above which the decoder works in tiles
+
+
+class CogVideoXBackbone:
+    """See `backbone.interface.Backbone`. The text encoder is loaded when the first prompt is encoded."""
+
+    def __init__(
+        self, folder: ModelFolder, transformer: Any, vae: Any, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.name, self.folder, self.fingerprint = folder.name, folder, folder.fingerprint()
+        self.transformer, self.vae = transformer, vae
+        self.device, self.dtype = device, dtype
+        self.latent_channels: int = transformer.config.in_channels
+        self.spatial_compression = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.temporal_compression = round(vae.config.temporal_compression_ratio)
+        self._words: Words = folder.words()
+        self._text_encoder: Any = None
+
+    def limits(self) -> ModelLimits:
+        return self.folder.limits()
+
+    def encode_text(self, texts: Sequence[str]) -> list[TextEmbedding]:
+        length = self.transformer.config.max_text_seq_length
+        all_ids = [self._words.ids(text) for text in texts]
+        problems = [
+            Problem(f"prompt {text!r}", f"{len(ids)} tokens", f"at most {length}", "shorten it")
+            for text, ids in zip(texts, all_ids, strict=True)
+            if len(ids) > length
+        ]
+        if problems:
+            raise InputError(problems)
+        encoder = self._text_encoder or self._load_text_encoder()
+        embeddings = []
+        for ids in all_ids:
+            padded = torch.tensor(ids + [PAD] * (length - len(ids)))
+            with torch.no_grad():
+                # One at a time and without a mask, as the stock pipeline reads a prompt: padding is attended to.
+                embeds = encoder(padded[None].to(self.device)).last_hidden_state[0].to(self.dtype)
+            mask = (padded != PAD) & (padded != END) & (padded != UNKNOWN)
+            embeddings.append(TextEmbedding(padded, embeds, mask, tuple(self._words.pieces(padded.tolist()))))
+        size = sum(p.numel() * p.element_size() for p in encoder.parameters())
+        self._text_encoder = encoder if size <= _KEEP_TEXT_ENCODER else None
+        return embeddings
+
+    def _load_text_encoder(self) -> Any:
+        from transformers import T5EncoderModel
+        from transformers.utils import logging
+
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # the film has its own
+        try:
+            encoder = load_part(T5EncoderModel, self.folder.path / "text_encoder", dtype=self.dtype)
+        finally:
+            if shown:
+                logging.enable_progress_bar()
+        return encoder.to(self.device)
+
+    def new_scheduler(self, name: str = "ddim") -> Any:
+        from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
+
+        kinds = {"ddim": CogVideoXDDIMScheduler, "dpm": CogVideoXDPMScheduler}
+        if name not in kinds:
+            raise InputError(Problem("scheduler", f"{name!r} is unknown", f"one of {', '.join(kinds)}"))
+        return kinds[name].from_config(self.folder.configs["scheduler"])
+
+    def denoise(self, latents: Tensor, timestep: Tensor, embeds: Tensor, *, branch: str) -> Tensor:
+        with self.transformer.cache_context(branch):
+            prediction: Tensor = self.transformer(
+                hidden_states=latents,
+                encoder_hidden_states=embeds,
+                timestep=timestep,
+                image_rotary_emb=self._rotary(latents),
+                return_dict=False,
+            )[0]
+        return prediction
+
+    def _rotary(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Rotary positions of 5b for this size: the training grid, cropped in the middle to the clip's aspect."""
+        config = self.transformer.config
+        if not config.use_rotary_positional_embeddings:
+            return None
+        from diffusers.models.embeddings import get_3d_rotary_pos_embed
+        from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
+
+        rows, columns = latents.shape[3] // config.patch_size, latents.shape[4] // config.patch_size
+        base = (config.sample_width // config.patch_size, config.sample_height // config.patch_size)
+        return get_3d_rotary_pos_embed(
+            embed_dim=config.attention_head_dim,
+            crops_coords=get_resize_crop_region_for_grid((rows, columns), *base),
+            grid_size=(rows, columns),
+            temporal_size=latents.shape[1],
+            device=self.device,
+        )
+
+    def decode(self, latents: Tensor) -> Iterator[np.ndarray]:
+        """Three latent frames first, then two at a time: the split of the stock decoder, so the frames are the same.
+
+        Large pictures are decoded in the stock decoder's tiles instead, the whole clip at once.
+        """
+        video = latents.to(device=self.device, dtype=self.vae.dtype)[None].transpose(1, 2)
+        video = 1 / self.vae.config.scaling_factor * video
+        side = self.spatial_compression
+        if video.shape[3] * video.shape[4] * side * side > _TILE_FROM:
+            self.vae.enable_tiling()
+            with torch.no_grad():
+                yield _frames(self.vae.decode(video).sample)
+            return
+        count, cache, start = video.shape[2], None, 0
+        while start < count:
+            # The stock split: the odd frame goes with the first pair.
+            size = min(count, 2 + count % 2) if start == 0 else 2
+            with torch.no_grad():
+                part = video[:, :, start : start + size]
+                if self.vae.post_quant_conv is not None:
+                    part = self.vae.post_quant_conv(part)
+                pixels, cache = self.vae.decoder(part, conv_cache=cache)
+            yield _frames(pixels)
+            start += size
+
+    def describe_clip(self, latents: Tensor) -> ClipFeatures:
+        return describe_latents(latents)
+
+
+def _frames(pixels: Tensor) -> np.ndarray:
+    """[1, 3, n, H, W] in -1..1 to uint8 [n, H, W, 3]."""
+    if not bool(torch.isfinite(pixels).all()):
+        raise MPVGError("The decoder gave NaN or infinity; run the model in bfloat16 or float32 (--dtype).")
+    levels = ((pixels[0].float() * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+    frames: np.ndarray = levels.permute(1, 2, 3, 0).cpu().numpy()
+    return frames

@@ -1,0 +1,76 @@
+"""Loads a model: the embedded pocket, or any CogVideoX 2b or 5b folder in diffusers' layout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, Problem
+from .folder import find_model
+from .weights import load_part
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..storyboard.plan import ModelLimits
+    from .cogvideox import CogVideoXBackbone
+
+_DTYPES = ("float32", "bfloat16", "float16")
+
+
+def model_limits(model: str = "pocket") -> ModelLimits:
+    """What `model` can film, from its configurations and tokenizer alone: loads no torch. Raises InputError."""
+    return find_model(model).limits()
+
+
+def load_backbone(model: str = "pocket", *, device: str = "auto", dtype: str = "auto") -> CogVideoXBackbone:
+    """The model, ready to film.
+
+    device: "auto" takes a GPU if there is one. dtype: "auto" is float32 on a CPU and bfloat16 on a GPU (float16 where
+    the GPU cannot do bfloat16). Raises InputError for what is missing or unknown, MPVGError for files that do not load.
+    """
+    folder = find_model(model)
+    place = _device(device)
+    precision = _dtype(dtype, place)
+
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
+
+    from .cogvideox import CogVideoXBackbone
+
+    transformer = load_part(CogVideoXTransformer3DModel, folder.path / "transformer", torch_dtype=precision)
+    vae = load_part(AutoencoderKLCogVideoX, folder.path / "vae", torch_dtype=precision)
+    return CogVideoXBackbone(folder, transformer.to(place), vae.to(place), place, precision)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(Problem("--device", f"{name!r} is unknown", "auto, cpu, cuda, cuda:1 or mps"))
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(Problem("--device", "this torch sees no Apple GPU", remedy="use auto or cpu"))
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        raise InputError(Problem("--device", f"{name!r}: this torch sees {count} CUDA GPUs", remedy="use auto or cpu"))
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    import torch
+
+    if name == "auto":
+        if device.type == "cpu":
+            name = "float32"
+        elif device.type == "cuda" and not torch.cuda.is_bf16_supported():
+            name = "float16"
+        else:
+            name = "bfloat16"
+    if name not in _DTYPES:
+        raise InputError(Problem("--dtype", f"{name!r} is unknown", f"auto, {', '.join(_DTYPES)}"))
+    precision: torch.dtype = getattr(torch, name)
+    return precision
