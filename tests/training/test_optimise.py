@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -139,7 +140,7 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_nothing():
     assert set(factors[99:650]) == {1.0}
     assert factors[825] == 0.5
     assert factors[1000] == 0.0
-    assert all(0 <= later <= earlier for earlier, later in zip(factors[650:], factors[651:], strict=False))
+    assert all(0 <= later <= earlier for earlier, later in pairwise(factors[650:]))
 
 
 def test_the_moving_average_follows_quickly_at_first_and_then_slowly():
