@@ -13,6 +13,7 @@ from ..storyboard.plan import ModelLimits
 from .features import describe_latents
 from .folder import ModelFolder
 from .interface import ClipFeatures, TextEmbedding
+from .memory import weight_bytes
 from .tokens import END, PAD, UNKNOWN, Words
 from .weights import load_part
 
@@ -27,11 +28,17 @@ class CogVideoXBackbone:
     """See `backbone.interface.Backbone`. The text encoder is loaded when the first prompt is encoded."""
 
     def __init__(
-        self, folder: ModelFolder, transformer: Any, vae: Any, device: torch.device, dtype: torch.dtype
+        self,
+        folder: ModelFolder,
+        transformer: Any,
+        vae: Any,
+        device: torch.device,
+        dtype: torch.dtype,
+        text_device: torch.device | None = None,
     ) -> None:
         self.name, self.folder, self.fingerprint = folder.name, folder, folder.fingerprint()
         self.transformer, self.vae = transformer, vae
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.text_device = device, dtype, text_device or device
         self.latent_channels: int = transformer.config.in_channels
         self.spatial_compression = 2 ** (len(vae.config.block_out_channels) - 1)
         self.temporal_compression = round(vae.config.temporal_compression_ratio)
@@ -57,11 +64,10 @@ class CogVideoXBackbone:
             padded = torch.tensor(ids + [PAD] * (length - len(ids)))
             with torch.no_grad():
                 # One at a time and without a mask, as the stock pipeline reads a prompt: padding is attended to.
-                embeds = encoder(padded[None].to(self.device)).last_hidden_state[0].to(self.dtype)
+                embeds = encoder(padded[None].to(self.text_device)).last_hidden_state[0].to(self.device, self.dtype)
             mask = (padded != PAD) & (padded != END) & (padded != UNKNOWN)
             embeddings.append(TextEmbedding(padded, embeds, mask, tuple(self._words.pieces(padded.tolist()))))
-        size = sum(p.numel() * p.element_size() for p in encoder.parameters())
-        self._text_encoder = encoder if size <= _KEEP_TEXT_ENCODER else None
+        self._text_encoder = encoder if weight_bytes(encoder) <= _KEEP_TEXT_ENCODER else None
         return embeddings
 
     def _load_text_encoder(self) -> Any:
@@ -75,7 +81,7 @@ class CogVideoXBackbone:
         finally:
             if shown:
                 logging.enable_progress_bar()
-        return encoder.to(self.device)
+        return encoder.to(self.text_device)
 
     def new_scheduler(self, name: str = "ddim") -> Any:
         from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler

@@ -85,6 +85,10 @@ class ModelFolder:
             known_words=words.known(),
         )
 
+    def weight_bytes(self, part: str) -> int:
+        """Size of a part's weights on disk, which is about their size in memory."""
+        return sum(file.stat().st_size for file in (self.path / part).glob("*.safetensors"))
+
     def fingerprint(self) -> str:
         """A hash of the configurations and weights, 16 hex digits.
 

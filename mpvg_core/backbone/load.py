@@ -26,19 +26,28 @@ def load_backbone(model: str = "pocket", *, device: str = "auto", dtype: str = "
     """The model, ready to film.
 
     device: "auto" takes a GPU if there is one. dtype: "auto" is float32 on a CPU and bfloat16 on a GPU (float16 where
-    the GPU cannot do bfloat16). Raises InputError for what is missing or unknown, MPVGError for files that do not load.
+    the GPU cannot do bfloat16). What does not fit a GPU stays outside, see memory.py. Raises InputError for what is
+    missing or unknown, MPVGError for files that do not load.
     """
     folder = find_model(model)
     place = _device(device)
     precision = _dtype(dtype, place)
 
+    import torch
     from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
 
     from .cogvideox import CogVideoXBackbone
+    from .memory import free_bytes, place_parts, stream_blocks, weight_bytes
 
     transformer = load_part(CogVideoXTransformer3DModel, folder.path / "transformer", torch_dtype=precision)
-    vae = load_part(AutoencoderKLCogVideoX, folder.path / "vae", torch_dtype=precision)
-    return CogVideoXBackbone(folder, transformer.to(place), vae.to(place), place, precision)
+    vae = load_part(AutoencoderKLCogVideoX, folder.path / "vae", torch_dtype=precision).to(place)
+    placement = place_parts(free_bytes(place), weight_bytes(transformer), folder.weight_bytes("text_encoder"))
+    if placement.transformer == "streamed":
+        stream_blocks(transformer, place)
+    else:
+        transformer.to(place)
+    reader = place if placement.text_encoder == "device" else torch.device("cpu")
+    return CogVideoXBackbone(folder, transformer, vae, place, precision, text_device=reader)
 
 
 def _device(name: str) -> torch.device:
