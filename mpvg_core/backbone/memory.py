@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 GIB = 2**30
-SAMPLING_ROOM = 2 * GIB  # activations of one branch: 0.7 GiB (2b) and 1.1 GiB (5b) at 480x720x49, and as much for the
-rest ENCODING_ROOM = GIB // 2
+# Activations of one branch take 0.7 GiB (2b) and 1.1 GiB (5b) at 480x720x49; the rest is for the decoder.
+SAMPLING_ROOM = 2 * GIB
+ENCODING_ROOM = GIB // 2
 
 
 @dataclass(frozen=True)
