@@ -63,7 +63,7 @@ def film_storyboard(
     errands, texts = plan_route(plan, backbone, adapter, settings, store, only)
     if adapter is not None:
         length, width = errands[0].text.embeds.shape
-        require_fit(adapter, text_dim=width, max_tokens=length)
+        require_fit(adapter, text_dim=width, max_tokens=length, transformer=backbone.transformer)
     _announce(errands, on_event)
     takes: list[Take | None] = []
     for errand in errands:

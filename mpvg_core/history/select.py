@@ -85,10 +85,11 @@ def select_tokens(
     """Choose tokens of the past prompts (oldest first) by their similarity to the current prompt's tokens.
 
     Token vectors e (past) and c (current) are centred on the mean of all of them, since text encoders' states share a
-    large common part, and normalised; s(k, j) = max_i <e_j^k, c_i>. With `space`, an adapter's own, they are turned into
-    that space instead of centred. Shots are visited from the newest to the oldest: a token is kept if s >= threshold for
-    some current token that no newer shot has covered ("keep only the last clip"). The budget then drops the lowest
-    s - age_penalty·age/n. Padding, specials, punctuation and stop words are never chosen.
+    large common part, and normalised; s(k, j) = max_i <e_j^k, c_i>. With `space`, an adapter's own, they are turned
+    into that space instead of centred. Shots are visited from the newest to the oldest: a token is kept if
+    s >= threshold for some current token that no newer shot has covered ("keep only the last clip"). What is over a
+    shot's share of the budget is dropped, lowest s first. Padding, specials, punctuation and stop words are never
+    chosen.
     """
     settings = settings or SelectionSettings()
     usable = [_usable(text) for text in past]

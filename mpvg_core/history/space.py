@@ -2,8 +2,8 @@
 
 A text encoder's states mix a word with its context; with a small encoder so much that an actor's name is nearer to
 another name in its place than to itself elsewhere. Within-class covariance normalisation (Hatch, Kajarekar & Stolcke
-2006) divides by the spread that words have around their own mean: what varies with the context counts little, what tells
-words apart much.
+2006) divides by the spread that words have around their own mean: what varies with the context counts little, what
+tells words apart much.
 """
 
 from __future__ import annotations

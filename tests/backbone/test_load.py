@@ -133,8 +133,9 @@ def test_weights_that_are_not_whole_are_an_error_never_random_numbers(copied, pa
         save_file({key: value for key, value in weights.items() if key != name}, file, metadata={"format": "pt"})
     else:
         save_file(weights | {name: torch.zeros(7)}, file, metadata={"format": "pt"})
-    with pytest.raises(MPVGError, match=rf"{part}.*download them again") as caught:
+    with pytest.raises(MPVGError, match="download them again") as caught:
         load_backbone(str(copied), device="cpu").encode_text(["a cat"])
+    assert str(caught.value).startswith(str(copied / part))
     if fault == "missing":
         assert name in str(caught.value)
 
@@ -210,5 +211,5 @@ def test_the_models_own_defaults_are_read_or_refused(copied):
     assert (find_model(str(copied)).defaults().steps, find_model(str(copied)).defaults().history_scale) == (7, 1.0)
     for wrong in ('{"speed": 7}', "[1]", "{"):
         (copied / "mpvg.json").write_text(wrong, "utf-8")
-        with pytest.raises(InputError, match="mpvg.json: does not fit"):
+        with pytest.raises(InputError, match=r"mpvg\.json: does not fit"):
             find_model(str(copied)).defaults()
