@@ -27,7 +27,7 @@ VAE: dict[str, Any] = {
 CROP = 32
 LOG_VARIANCE = -10.0
 LATENT_NOISE = 0.03  # the denoiser's latents are never exact: the decoder must forgive that much
-ENCODER_EVERY = 4
+ENCODER_EVERY = 2
 
 
 def draw_pixels(rng: np.random.Generator, count: int) -> torch.Tensor:

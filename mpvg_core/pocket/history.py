@@ -97,6 +97,7 @@ class StoryReader:
 
     def read(self, drawn: Mapping[str, Any], generator: torch.Generator) -> StorySample:
         prompts: list[list[Told]] = drawn["prompts"]
+        scenes = drawn["scenes"]
         flat = [told.prompt for story in prompts for told in story] + [story[-1].told for story in prompts]
         encoded = iter(self._encode(flat))
         texts = [[next(encoded) for _ in story] for story in prompts]
@@ -121,11 +122,11 @@ class StoryReader:
             for s, text in enumerate(story[:-1]):
                 all_owners, kept = _owners(text.pieces), memory.kept[b, first + s]
                 past_owners[b, first + s][kept] = all_owners[memory.places[b, first + s][kept]]
-                scene = drawn["stories"][b].scenes[s]
+                scene = scenes[b][s]
                 past_places[b, first + s] = self.place_codes[scene.place, scene.mirrored]
                 known[b, [int(o) for o in past_owners[b, first + s] if 0 <= o < 3]] = True
-                known[b, 3] |= scene.place == drawn["stories"][b].scenes[-1].place
-        last = [story.scenes[-1] for story in drawn["stories"]]
+                known[b, 3] |= scene.place == scenes[b][-1].place
+        last = [story[-1] for story in scenes]
         cast = torch.zeros(batch, 3, dtype=torch.bool)
         for b, scene in enumerate(last):
             cast[b, [role.index for role in scene.roles]] = True

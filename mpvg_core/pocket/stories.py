@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from .batches import FIRST_TRAINING_SEED, actor_share, as_pixels
 from .language import tell
 from .latents import STATIC, LatentBasis
-from .world import COLOURS, FRAMES, SHAPES, Look, background, draw_portrait, draw_scene, draw_story
+from .world import COLOURS, FRAMES, SHAPES, Look, Scene, background, draw_portrait, draw_scene, draw_story
 
 CODE = 16
 
@@ -27,14 +27,17 @@ class Told:
 
 
 class StoryBatches(IterableDataset[dict[str, Any]]):
-    """Batches of stories whose last shot is to be made.
+    """Batches of shots to be made from the earlier shots of their story.
 
-    latents [B, F, 16, h, w] and actors of the last shot; past [B, S, F, 16, h, w] clips of the earlier ones, oldest
-    first and padded at the front; for each sample `prompts`: S' + 1 `Told`, the last one the shot's; looks [B, 3] the
-    codes' index of actors 1 to 3; scenes.
+    A story of S + 1 shots gives S samples: its second shot from its first, and so on. `batch` is a multiple of S.
+    latents [B, F, 16, h, w] and actors of the shot to be made; past [B, S, F, 16, h, w] clips of the earlier ones,
+    oldest first and padded at the front; for each sample `prompts`: those of the earlier shots and, last, its own; looks
+    [B, 3] the codes' index of actors 1 to 3; `scenes` likewise.
     """
 
     def __init__(self, basis: LatentBasis, batch: int, *, most_past: int = 4, seed: int = 0, skip: int = 0) -> None:
+        if batch % most_past:
+            raise ValueError(f"a batch of {batch} is no multiple of the {most_past} samples of a story")
         self.basis, self.batch, self.most_past, self.seed, self.skip = basis, batch, most_past, seed, skip
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -47,33 +50,34 @@ class StoryBatches(IterableDataset[dict[str, Any]]):
             number += step
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        latents, actors, past, prompts, looks, stories = [], [], [], [], [], []
-        for _ in range(self.batch):
-            shots = int(rng.integers(1, self.most_past + 1)) + 1
-            story = draw_story(int(rng.integers(FIRST_TRAINING_SEED, 2**31)), shots=shots)
+        latents, actors, past, prompts, looks, scenes = [], [], [], [], [], []
+        for _ in range(self.batch // self.most_past):
+            story = draw_story(int(rng.integers(FIRST_TRAINING_SEED, 2**31)), shots=self.most_past + 1)
             clips = np.stack([draw_scene(scene) for scene in story.scenes])
             encoded = self.basis.encode(as_pixels(clips))
-            latents.append(encoded[-1])
-            actors.append(torch.from_numpy(actor_share(clips[-1], story.scenes[-1])))
-            padding = encoded.new_zeros(self.most_past + 1 - shots, *encoded.shape[1:])
-            past.append(torch.cat([padding, encoded[:-1]]))
-            words = []
-            for scene in story.scenes:
-                wording = int(rng.integers(2**31))
-                told = bool(rng.random() < 0.15)
-                texts = [tell(scene, np.random.default_rng(wording), told=flag) for flag in (told, True)]
-                words.append(Told(*texts))
-            prompts.append(words)
-            looks.append([look_index(look) for look in story.looks])
-            stories.append(story)
+            words = [_tell(scene, rng) for scene in story.scenes]
+            for shot in range(1, self.most_past + 1):
+                latents.append(encoded[shot])
+                actors.append(torch.from_numpy(actor_share(clips[shot], story.scenes[shot])))
+                padding = encoded.new_zeros(self.most_past - shot, *encoded.shape[1:])
+                past.append(torch.cat([padding, encoded[:shot]]))
+                prompts.append(words[: shot + 1])
+                scenes.append(story.scenes[: shot + 1])
+                looks.append([look_index(look) for look in story.looks])
         return {
             "latents": torch.stack(latents),
             "actors": torch.stack(actors),
             "past": torch.stack(past),
             "prompts": prompts,
             "looks": torch.tensor(looks),
-            "stories": stories,
+            "scenes": scenes,
         }
+
+
+def _tell(scene: Scene, rng: np.random.Generator) -> Told:
+    """The scene in one wording, once with the looks and once (mostly) without."""
+    wording, told = int(rng.integers(2**31)), bool(rng.random() < 0.15)
+    return Told(*(tell(scene, np.random.default_rng(wording), told=flag) for flag in (told, True)))
 
 
 def story_loader(batches: StoryBatches, workers: int) -> Iterator[dict[str, Any]]:
