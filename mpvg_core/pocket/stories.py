@@ -31,8 +31,8 @@ class StoryBatches(IterableDataset[dict[str, Any]]):
 
     A story of S + 1 shots gives S samples: its second shot from its first, and so on. `batch` is a multiple of S.
     latents [B, F, 16, h, w] and actors of the shot to be made; past [B, S, F, 16, h, w] clips of the earlier ones,
-    oldest first and padded at the front; for each sample `prompts`: those of the earlier shots and, last, its own; looks
-    [B, 3] the codes' index of actors 1 to 3; `scenes` likewise.
+    oldest first and padded at the front; for each sample `prompts`: those of the earlier shots and, last, its own;
+    looks [B, 3] the codes' index of actors 1 to 3; `scenes` likewise.
     """
 
     def __init__(self, basis: LatentBasis, batch: int, *, most_past: int = 4, seed: int = 0, skip: int = 0) -> None:
