@@ -1,8 +1,8 @@
 """Reads the toy world's pixels back: where a clip plays, who acts in it from left to right, and what each one does.
 
-The reader knows the world, but not the scene, so it measures what a model has drawn. Place: the nearest empty place under a
-truncated distance, which minds no actors. Actors: columns with colours of the palette that the place does not have. Colour:
-a vote of pixels. Shape: correlation of the coloured body with drawn bodies at any scale and tilt. Motion: the nearest track.
+The reader knows the world, but not the scene, so it measures what a model has drawn. Place: the nearest empty place
+under a truncated distance, which minds no actors. Actors: runs of columns with colours of the palette that the place
+lacks. Colour: a vote of pixels. Shape: correlation with drawn bodies of many sizes and tilts. Motion: nearest track.
 """
 
 from __future__ import annotations
@@ -12,33 +12,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from .templates import (
-    INK,
     OTHERS,
     PALETTE,
     PATCH,
+    RADIUS,
     bodies,
+    centroids,
     opponent,
+    patches,
     places,
     sample,
-    share_of,
+    soften,
     standardised,
     tracks,
+    unmix,
 )
 from .world import COLOURS, MOTIONS, SHAPES, SIZE, Role, Scene
 
 STANDING = "standing"  # neither moves nor waves: no motion of the world's
 _DIFFERS = 60.0  # sum of three channels' differences from the place that noise does not reach
+_FAVOUR = (
+    2.0  # of the palette over outline, eyes and place in squared distance, since blur mixes small bodies with them
+)
+_SHOWN = 0.25  # share of all coloured pixels in the frames that show an actor: near ones count more than far ones
 _LEAST_PIXELS = 12
 _WIDEST = 40
-_SIZE_WEIGHT = 12.0  # pixels that one unit of log size counts for in a track
+_RAISED = (
+    0.4  # dark pixels above the right shoulder per pixel of radius: arms alike stay below 0.3, waving ones above 0.5
+)
+_STILL = 0.3  # pixels that a standing actor's measured track trembles by
+_SEEN_PARTS = (1.0, 0.6, 0.3)
+_TRACK_WEIGHTS = np.array([1, 1, 12], np.float32)  # pixels that a pixel and a unit of log size count for in a track
 
 
 @dataclass(frozen=True)
 class ActorReading:
     """One actor as seen: the names, its mean place `x` in pixels, and how sure each name is.
 
-    colour_share: share of its coloured pixels that vote for the colour; shape_match: mean correlation with the best drawn
-    body, up to 1; track_error: root mean square distance from the motion's track, pixels.
+    colour_share: share of its coloured pixels that vote for the colour; shape_match: mean correlation with the best
+    drawn body, up to 1; track_error: root mean square distance from the motion's track, pixels.
     """
 
     colour: str
@@ -61,7 +73,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Ink:
-    """The pixels that differ from the place: indices t, y, x [N], rgb [N, 3], the place behind [N, 3], label [N] or -1."""
+    """The pixels that differ from the place: t, y, x [N], rgb and place behind [N, 3], index in the palette or -1."""
 
     t: np.ndarray
     y: np.ndarray
@@ -75,7 +87,9 @@ def read_clip(clip: np.ndarray) -> Reading:
     """Read a clip, uint8 [T, 64, 64, 3] with T >= 5; raises ValueError for anything else."""
     if not isinstance(clip, np.ndarray) or clip.dtype != np.uint8 or clip.shape[1:] != (SIZE, SIZE, 3) or len(clip) < 5:
         found = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, np.ndarray) else type(clip).__name__
-        raise ValueError(f"cannot read {found} as a clip of the toy world; expected uint8 [5 or more, {SIZE}, {SIZE}, 3]")
+        raise ValueError(
+            f"cannot read {found} as a clip of the toy world; expected uint8 [5 or more, {SIZE}, {SIZE}, 3]"
+        )
     frames = clip.astype(np.float32)
     (place, mirrored), empty, tint = _find_place(frames)
     ink = _find_ink(frames - tint, empty)
@@ -105,26 +119,28 @@ def _find_ink(frames: np.ndarray, empty: np.ndarray) -> _Ink:
     label = distance[:, : len(PALETTE)].argmin(1)
     nearest = distance[np.arange(len(label)), label]
     other = np.minimum(distance[:, len(PALETTE) :].min(1, initial=np.inf), ((seen - opponent(behind)) ** 2).sum(-1))
-    return _Ink(t, y, x, rgb, behind, np.where(nearest < other, label, -1))
+    return _Ink(t, y, x, rgb, behind, np.where(nearest < _FAVOUR * other, label, -1))
 
 
 def _find_actors(ink: _Ink, frames: int) -> np.ndarray:
-    """Middles of the actors' columns [T, n]; the number is the one that most frames show."""
+    """Middles of the actors' columns [T, n]; the number is the largest seen for a good part of the time."""
     painted = ink.label >= 0
     columns = np.zeros((frames, SIZE), np.int64)
     np.add.at(columns, (ink.t[painted], ink.x[painted]), 1)
     found = [_runs(row) for row in columns]
-    count = int(np.bincount([len(runs) for runs in found]).argmax())
-    shown = [t for t, runs in enumerate(found) if len(runs) == count]
-    return np.stack(
-        [np.interp(np.arange(frames), shown, [found[t][i] for t in shown]) for i in range(count)] or [[]] * 0, axis=1
-    ) if count else np.zeros((frames, 0))
+    shown = np.array([len(runs) for runs in found])
+    mass = columns.sum(1) / max(columns.sum(), 1)
+    count = max(n for n in range(shown.max() + 1) if n == 0 or mass[shown >= n].sum() >= _SHOWN)
+    if count == 0:
+        return np.zeros((frames, 0))
+    anchors = np.flatnonzero(shown == count)
+    middles = np.array([found[t] for t in anchors]).T
+    return np.stack([np.interp(np.arange(frames), anchors, track) for track in middles], axis=1)
 
 
 def _runs(row: np.ndarray) -> list[float]:
     """Centres of mass of the runs of coloured columns that can be a body."""
-    active = row >= 2
-    active[1:-1] |= active[:-2] & active[2:]
+    active = row >= max(2.0, 0.25 * row.max())
     edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     runs = [(int(start), int(end), int(row[start:end].sum())) for start, end in edges.reshape(-1, 2)]
     largest = max((mass for _, _, mass in runs), default=0)
@@ -139,48 +155,101 @@ def _read_actor(ink: _Ink, centres: np.ndarray, index: int) -> ActorReading | No
     frames, count = centres.shape
     owner = np.abs(ink.x[:, None] - centres[ink.t]).argmin(1)
     mine = np.flatnonzero((owner == index) & (np.abs(ink.x - centres[ink.t, index]) <= PATCH // 2))
-    votes = np.bincount(ink.label[mine][ink.label[mine] >= 0], minlength=len(PALETTE))
+    labels = ink.label[mine]
+    votes = np.bincount(labels[labels >= 0], minlength=len(PALETTE))
     colour = int(votes.argmax())
-    body = mine[ink.label[mine] == colour]
-    if len(body) < _LEAST_PIXELS:
+    if votes[colour] < _LEAST_PIXELS:
         return None
-    height = np.bincount(ink.t[body], ink.y[body], frames) / np.maximum(np.bincount(ink.t[body], minlength=frames), 1)
-    seen = np.unique(ink.t[body])
-    height = np.interp(np.arange(frames), seen, height[seen])
-    mine = mine[np.abs(ink.y[mine] - height[ink.t[mine]]) <= PATCH // 2]
-    mask = np.zeros((frames, SIZE, SIZE), np.float32)
-    mask[ink.t[mine], ink.y[mine], ink.x[mine]] = share_of(PALETTE[colour], ink.rgb[mine], ink.behind[mine])
-    mass = np.maximum(mask.sum((1, 2)), 1e-6)
-    x = mask.sum(1) @ np.arange(SIZE) / mass
-    y = mask.sum(2) @ np.arange(SIZE) / mass
-    shape, match = _read_shape(mask, x, y, mass)
-    motion, error = _read_motion(np.stack([x, y, 0.5 * np.log(mass)], axis=-1), mass, count)
-    if motion == "waving" and _raised_arm(ink, centres, index, x, y, mass) < 0.0:
-        motion = STANDING
+    mine = mine[np.abs(ink.y[mine] - _heights(ink, mine[labels == colour], frames)[ink.t[mine]]) <= PATCH // 2]
+    shares = np.zeros((frames, SIZE, SIZE, 2), np.float32)
+    shares[ink.t[mine], ink.y[mine], ink.x[mine]] = unmix(PALETTE[colour], ink.rgb[mine], ink.behind[mine])
+    x, y, mass = centroids(shares[..., 0])
+    shape, match = _read_shape(shares, mass, min(count, 3), colour)
+    raised = _raised_arm(shares[..., 1], x, y, count)
+    motion, error = _read_motion(np.stack([x, y, 0.5 * np.log(mass)], axis=-1), mass, count, raised)
     share = float(votes[colour] / votes.sum())
-    return ActorReading(list(COLOURS)[colour], shape, motion, float(x.mean()), share, match, error)
+    return ActorReading(list(COLOURS)[colour], shape, motion, float(x @ mass / mass.sum()), share, match, error)
 
 
-def _read_shape(mask: np.ndarray, x: np.ndarray, y: np.ndarray, mass: np.ndarray) -> tuple[str, float]:
-    offsets = np.arange(PATCH, dtype=np.float32) - PATCH // 2
-    du, dv = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
-    patches = standardised(sample(mask, x[:, None] + du, y[:, None] + dv))
-    matches = np.stack([(patches @ drawn.T).max(1) for drawn in bodies()])  # (4, T)
-    match = matches @ (mass / mass.sum())
+def _heights(ink: _Ink, body: np.ndarray, frames: int) -> np.ndarray:
+    """Mean y of a body's pixels in each frame [T], interpolated where it is not seen."""
+    number = np.bincount(ink.t[body], minlength=frames)
+    seen = np.flatnonzero(number)
+    height = np.bincount(ink.t[body], ink.y[body], frames)[seen] / number[seen]
+    return np.interp(np.arange(frames), seen, height)
+
+
+def _read_shape(shares: np.ndarray, mass: np.ndarray, count: int, colour: int) -> tuple[str, float]:
+    seen = standardised(patches(soften(shares)))
+    matches = np.stack([(seen @ drawn.T).max(1) for drawn in bodies(count, colour)])  # (4, T)
+    weight = mass * np.exp(6 * matches.max(0))  # sharp frames tell more than smeared ones
+    match = matches @ (weight / weight.sum())
     best = int(match.argmax())
     return SHAPES[best], float(match[best])
 
 
-def _read_motion(track: np.ndarray, mass: np.ndarray, count: int) -> tuple[str, float]:
-    """The nearest motion and its distance; frames in which little of the body is seen weigh less."""
-    weight = np.clip(mass / np.median(mass), 0.02, 1)[:, None]
-    weight /= weight.sum()
-    moved = track - tracks(len(track), count)  # (6, phases, T, 3)
-    moved -= (moved * weight).sum(2, keepdims=True)
-    error = ((moved * np.array([1, 1, _SIZE_WEIGHT])) ** 2 * weight).sum((2, 3)).min(1)
-    best = int(error.argmin())
-    return list(MOTIONS)[best], float(np.sqrt(error[best]))
+def _read_motion(track: np.ndarray, mass: np.ndarray, count: int, raised: float) -> tuple[str, float]:
+    """The nearest motion and its distance; frames in which little of the body is seen weigh less.
+
+    Soft pictures damp what swings, so that a track also counts when only a part of it is seen.
+    """
+    weight = np.clip(2 * mass / mass.max(), 0, 1)[:, None]
+    weight = weight / weight.sum()
+    scaled = track * _TRACK_WEIGHTS
+    scaled = scaled - (scaled * weight).sum(0)
+    drawn = tracks(len(track), count) * _TRACK_WEIGHTS  # (6, phases, T, 3)
+    drawn = drawn - (drawn * weight).sum(2, keepdims=True)
+    errors = np.stack([((scaled - part * drawn) ** 2 * weight).sum((2, 3)).min(1) for part in _SEEN_PARTS]).min(0)
+    error = dict(zip(MOTIONS, np.sqrt(errors), strict=True))
+    still = error.pop("waving")
+    nearest = min(error, key=lambda motion: error[motion])
+    if raised >= _RAISED and still < max(1.0, 2 * error[nearest]):
+        return "waving", float(still)
+    if still < _STILL:
+        return STANDING, float(still)
+    return nearest, float(error[nearest])
 
 
-def _raised_arm(ink, centres, index, x, y, mass) -> float:
-    return 1.0
+def _raised_arm(outline: np.ndarray, x: np.ndarray, y: np.ndarray, count: int) -> float:
+    """How much higher the right arm is than the left one: mean over frames of dark pixels, about 0 for arms alike."""
+    radius = RADIUS[min(count, 3)]
+    side, down = np.meshgrid(np.arange(0.85, 1.7, 1 / radius) * radius, np.arange(-0.9, 1.1, 1 / radius) * radius)
+    side, down = side.ravel(), down.ravel()
+    above = np.where(down < 0.1 * radius, 1, -1)
+    right, left = (sample(outline, x[:, None] + sign * side, y[:, None] + down) for sign in (1, -1))
+    return float(((right - left) @ above).mean() / radius)
+
+
+def agreement(reading: Reading, scene: Scene) -> dict[str, bool | float]:
+    """What of `scene` the reading confirms: place, mirrored, count; colour, shape and motion as shares of the roles.
+
+    Roles are compared with the actors that `paired` gives them; a role without an actor is wrong in all three.
+    """
+    pairs = paired(reading, scene)
+    seen = [(actor, role) for role, actor in pairs if actor is not None]
+    total = max(len(pairs), 1)
+    return {
+        "place": reading.place == scene.place,
+        "mirrored": reading.mirrored == scene.mirrored,
+        "count": len(reading.actors) == len(scene.roles),
+        "colour": sum(actor.colour == role.look.colour for actor, role in seen) / total,
+        "shape": sum(actor.shape == role.look.shape for actor, role in seen) / total,
+        "motion": sum(actor.motion == role.motion for actor, role in seen) / total,
+    }
+
+
+def paired(reading: Reading, scene: Scene) -> tuple[tuple[Role, ActorReading | None], ...]:
+    """Each role with the actor read for it: in their order where the numbers agree.
+
+    Otherwise a role's actor is the one nearest to the middle of the role's lane, if it is within the lane.
+    """
+    count = len(scene.roles)
+    if len(reading.actors) == count:
+        return tuple(zip(scene.roles, reading.actors, strict=True))
+    lane = SIZE / max(count, 1)
+    pairs: list[tuple[Role, ActorReading | None]] = []
+    for index, role in enumerate(scene.roles):
+        inside = [actor for actor in reading.actors if int(actor.x // lane) == index]
+        middle = lane * (index + 0.5)
+        pairs.append((role, min(inside, key=lambda actor, middle=middle: abs(actor.x - middle), default=None)))
+    return tuple(pairs)

@@ -10,19 +10,25 @@ from functools import lru_cache
 
 import numpy as np
 
-from .world import COLOURS, MOTIONS, PLACES, SHAPES, Look, background, draw_portrait
+from .world import COLOURS, MOTIONS, PLACES, SHAPES, SIZE, Look, Role, Scene, background, draw_scene
 
-INK = np.array([38.0, 34.0, 46.0], np.float32)
-OTHERS = np.array([INK, (255, 255, 255), (120, 84, 50)], np.float32)  # outline, eyes, skis
+OTHERS = np.array([(38, 34, 46), (255, 255, 255)], np.float32)  # outline and eyes
 PALETTE = np.array(list(COLOURS.values()), np.float32)
 _LIGHTNESS_WEIGHT = 0.4
 _OPPONENT = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float32)
 _OPPONENT /= np.linalg.norm(_OPPONENT, axis=1, keepdims=True)
 
 PATCH = 29
-SCALES = np.linspace(0.3, 1.15, 13, dtype=np.float32)
-TILTS = (-0.4, -0.2, 0.0, 0.15, 0.3, 0.4)
+_POSES = {  # frames that show a body at other sizes and tilts
+    "walking away": slice(0, None, 2),
+    "dancing": slice(0, 8),
+    "running": slice(8, 9),
+    "skiing": slice(8, 9),
+}
 PHASES = 16
+_OUTLINE_WEIGHT = 0.6
+_NEAR = 3.0
+_RIDGE = 0.03
 RADIUS = {1: 10.5, 2: 9.0, 3: 7.5}
 
 
@@ -31,14 +37,17 @@ def opponent(rgb: np.ndarray) -> np.ndarray:
     return (rgb @ _OPPONENT.T) * np.array([_LIGHTNESS_WEIGHT, 1, 1], np.float32)
 
 
-def share_of(colour: np.ndarray, pixels: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """How much of `colour` [3] lies over `behind` in `pixels` [..., 3], 0..1; linear, so that blur keeps its sum.
+def unmix(colour: np.ndarray, pixels: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """How much of `colour` [3] and of dark outline lies over `behind` [N, 3] in `pixels` [N, 3]: shares [N, 2] in 0..1.
 
-    The projection of pixels - behind on colour - behind in the plane of the two colour differences.
+    Least squares of pixels - behind in the ways to the colour, the outline and the white of eyes, with a ridge that
+    keeps shares small where two of them look alike. Linear, so that blur moves shares but keeps their sum.
     """
-    way = (colour - behind) @ _OPPONENT[1:].T
-    moved = (pixels - behind) @ _OPPONENT[1:].T
-    return np.clip((moved * way).sum(-1) / np.maximum((way * way).sum(-1), 900.0), 0, 1)
+    ways = np.stack([np.broadcast_to(colour, behind.shape), *np.broadcast_to(OTHERS[:, None], (2, *behind.shape))], 1)
+    ways = (ways - behind[:, None]) / 255  # (N, 3, rgb)
+    moved = (pixels - behind)[..., None] / 255
+    normal = ways @ ways.transpose(0, 2, 1) + _RIDGE * np.eye(3, dtype=np.float32)
+    return np.clip(np.linalg.solve(normal, ways @ moved)[:, :2, 0], 0, 1)
 
 
 @lru_cache(maxsize=1)
@@ -48,46 +57,55 @@ def places() -> tuple[tuple[tuple[str, bool], ...], np.ndarray]:
     return names, np.stack([background(*name) for name in names])
 
 
-@lru_cache(maxsize=1)
-def bodies() -> np.ndarray:
-    """Masks of the coloured bodies at all scales and tilts, float32 [4, scales * tilts, PATCH * PATCH].
+@lru_cache(maxsize=18)
+def bodies(count: int, colour: int) -> np.ndarray:
+    """Bodies as drawn among `count` actors, upright, tilted and far away: patches, float32 [4, K, 2 PATCH²].
 
-    Each is centred on its centroid, of zero mean and unit length, so that a product with a patch of unit length
-    correlates.
+    Each is of zero mean and unit length, so that its product with such a patch of a clip is their correlation.
     """
-    behind = np.full(3, 150, np.float32)
-    offsets = np.arange(PATCH, dtype=np.float32) - PATCH // 2
-    masks = []
+    empty = background("snow", False)
+    drawn = []
     for shape in SHAPES:
-        portrait = share_of(PALETTE[0], draw_portrait(Look("red", shape))[0].astype(np.float32), behind)
-        x, y = centroid(portrait)
-        for scale in SCALES:
-            for tilt in TILTS:
-                du, dv = np.meshgrid(offsets / scale, offsets / scale)
-                u, v = np.cos(tilt) * du + np.sin(tilt) * dv, -np.sin(tilt) * du + np.cos(tilt) * dv
-                masks.append(sample(soften(portrait)[None], (x + u).reshape(1, -1), (y + v).reshape(1, -1))[0])
-    return standardised(np.stack(masks)).reshape(len(SHAPES), -1, PATCH * PATCH)
+        for motion, frames in _POSES.items():
+            roles = tuple(Role(index, Look(list(COLOURS)[colour], shape), motion) for index in range(count))
+            clip = draw_scene(Scene(roles, "snow", False, 0.0, 0.0))[frames].astype(np.float32)
+            t, y, x = np.nonzero((np.abs(clip - empty).sum(-1) > 2) & (np.arange(SIZE) < SIZE // count))
+            shares = np.zeros((*clip.shape[:3], 2), np.float32)
+            shares[t, y, x] = unmix(PALETTE[colour], clip[t, y, x], empty[y, x])
+            drawn.append(patches(soften(shares)))
+    return standardised(np.concatenate(drawn)).reshape(len(SHAPES), -1, 2 * PATCH * PATCH)
 
 
-def soften(mask: np.ndarray) -> np.ndarray:
-    """A light blur (1, 2, 1) along both sides: a template that minds no blur of that size."""
-    for axis in (0, 1):
-        mask = 0.5 * mask + 0.25 * (np.roll(mask, 1, axis) + np.roll(mask, -1, axis))
-    return mask
+def patches(shares: np.ndarray) -> np.ndarray:
+    """Shares [N, 64, 64, 2] of body and outline around the body's centre of mass, [N, 2 PATCH²]."""
+    x, y, _ = centroids(shares[..., 0])
+    offsets = np.arange(PATCH, dtype=np.float32) - PATCH // 2
+    dx, dy = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
+    x, y = x[:, None] + dx, y[:, None] + dy
+    near = np.minimum(_NEAR * soften(soften(shares[..., :1])), 1)[..., 0]  # the outline is near the body, limbs are not
+    shares = np.stack([shares[..., 0], shares[..., 1] * near], axis=-1)
+    return np.concatenate([sample(shares[..., 0], x, y), _OUTLINE_WEIGHT * sample(shares[..., 1], x, y)], axis=1)
 
 
-def standardised(patches: np.ndarray) -> np.ndarray:
+def soften(shares: np.ndarray) -> np.ndarray:
+    """Pictures [N, H, W, C] lightly blurred by (1, 2, 1) / 4 both ways, as a decoder blurs them."""
+    for axis in (1, 2):
+        shares = 0.5 * shares + 0.25 * (np.roll(shares, 1, axis) + np.roll(shares, -1, axis))
+    return shares
+
+
+def standardised(flat: np.ndarray) -> np.ndarray:
     """Patches [..., P] less their mean, divided by their length."""
-    centred = patches - patches.mean(-1, keepdims=True)
+    centred = flat - flat.mean(-1, keepdims=True)
     length = np.sqrt((centred * centred).sum(-1, keepdims=True))
     return np.asarray(centred / np.maximum(length, 1e-6), np.float32)
 
 
-def centroid(mask: np.ndarray) -> tuple[float, float]:
-    """Centre of mass (x, y) of a mask [H, W] of positive mass."""
-    rows, columns = mask.sum(1), mask.sum(0)
-    total = max(float(rows.sum()), 1e-6)
-    return float(columns @ np.arange(len(columns))) / total, float(rows @ np.arange(len(rows))) / total
+def centroids(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres of mass x, y and the masses of masks [N, H, W], each [N]."""
+    rows, columns = masks.sum(2), masks.sum(1)
+    mass = np.maximum(rows.sum(1), 1e-6)
+    return columns @ np.arange(columns.shape[1]) / mass, rows @ np.arange(rows.shape[1]) / mass, mass
 
 
 def sample(pictures: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
