@@ -28,8 +28,8 @@ FORMAT = "mpvg-history-adapter/1"
 class HistoryAdapter(nn.Module):
     """From the remembered shots and the current prompt to the tokens that the injection brings into the transformer."""
 
-    space_centre: Tensor
-    space_turn: Tensor
+    space_centre: Tensor | None
+    space_turn: Tensor | None
 
     def __init__(
         self,
@@ -51,17 +51,16 @@ class HistoryAdapter(nn.Module):
         self.extractor, self.decoupler = extractor, decoupler
         self.injection: Injection = injection
         self.selection = selection or SelectionSettings()
-        width = extractor.numbers["text_dim"]
-        centre, turn = (space.centre, space.turn) if space else (torch.zeros(width), torch.eye(width))
-        self.has_space = space is not None
-        self.register_buffer("space_centre", centre, persistent=self.has_space)
-        self.register_buffer("space_turn", turn, persistent=self.has_space)
+        self.register_buffer("space_centre", space.centre if space else None)
+        self.register_buffer("space_turn", space.turn if space else None)
         self.trained: dict[str, Any] = {}
 
     @property
     def space(self) -> TokenSpace | None:
         """The space in which tokens are compared, if the adapter brings one."""
-        return TokenSpace(self.space_centre.cpu(), self.space_turn.cpu()) if self.has_space else None
+        if self.space_centre is None or self.space_turn is None:
+            return None
+        return TokenSpace(self.space_centre.cpu(), self.space_turn.cpu())
 
     @property
     def fingerprint(self) -> str:
@@ -79,7 +78,7 @@ class HistoryAdapter(nn.Module):
             "decoupler": self.decoupler.numbers,
             "injection": self.injection.config(),
             "selection": asdict(self.selection),
-            "space": self.has_space,
+            "space": self.space_turn is not None,
         }
 
     def history_tokens(

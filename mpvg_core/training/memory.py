@@ -38,7 +38,12 @@ def gather(
     settings: SelectionSettings,
     space: TokenSpace | None = None,
 ) -> MemoryBatch:
-    """Selects for every sample; its history is padded at the front to `shots`, so that age = shots - index."""
+    """Selects for every sample; its history is padded at the front to `shots`, so that age = shots - index.
+
+    Raises ValueError for a history of more than `shots`.
+    """
+    if any(len(past) > shots for past in histories):
+        raise ValueError(f"a history of {max(map(len, histories))} shots in a batch for {shots}")
     selections = [select_tokens(past, now, settings, space) for past, now in zip(histories, currents, strict=True)]
     most = max([int(mask.sum()) for selection in selections for mask in selection.masks] + [1])
     batch, (length, width) = len(currents), currents[0].embeds.shape
