@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from .history import Probes, new_adapter, story_space, train_history
 from .latents import LatentBasis, fit_basis
 from .world import draw_scene, draw_story
 
-BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 4400, 2200, 500, 1500
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 3100, 900, 600, 1800
 BASIS_CLIPS = 400
 DEFAULTS = {"steps": 25, "text_scale": 2.5, "history_scale": 1.0}
 
@@ -61,14 +62,20 @@ def _averaged(modules: dict[str, nn.Module], folder: Path) -> dict[str, nn.Modul
 
 
 def export(runs: Path, out: Path) -> None:
-    """Writes the model's folder from the newest checkpoints; the adapter only if it has been trained."""
+    """Writes the model's folder from the newest checkpoints, with their logs; the adapter only if it is trained."""
     base = averaged_base(runs)
     vae = _averaged({"vae": new_vae(VAE)}, runs / "autoencoder")["vae"]
     save_folder(out, vae=vae, tokenizer=tokenizer(), scheduler=new_scheduler(SCHEDULER), **base)
+    for piece in ("base", "autoencoder", "history"):
+        log = runs / piece / "log.jsonl"
+        if log.exists():
+            (out / "logs").mkdir(exist_ok=True)
+            shutil.copyfile(log, out / "logs" / f"{piece}.jsonl")
     (out / DEFAULTS_FILE).write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
     if (runs / "history" / "checkpoint.pt").exists():
-        trained = _averaged({"adapter": new_adapter(story_space(base["text_encoder"])), "probes": Probes()}, runs / "history")
-        save_adapter(trained["adapter"], out / ADAPTER_FILE, recipe="mpvg_core.pocket.recipe")  # type: ignore[arg-type]
+        adapter = new_adapter(story_space(base["text_encoder"]))
+        _averaged({"adapter": adapter, "probes": Probes()}, runs / "history")
+        save_adapter(adapter, out / ADAPTER_FILE, recipe="mpvg_core.pocket.recipe")
 
 
 def main() -> None:
