@@ -100,7 +100,7 @@ class HistoryAdapter(nn.Module):
                 text = shot.text.embeds[chosen.to(shot.text.embeds.device)].to(device).float()[None]
                 clip, positions = (part.to(device).float()[None] for part in (shot.clip.tokens, shot.clip.positions))
                 texts.append(text)
-                seen.append(self.extractor.look(text, clip, positions))
+                seen.append(self.extractor.look(text, chosen.to(device)[None], clip, positions))
                 places.append(chosen)
                 years.append(torch.full_like(chosen, age))
         past = torch.cat(texts, dim=1)

@@ -17,7 +17,7 @@ AGES = 10  # buckets: 0 is the current shot, 1, 2, 3, 4, then doubling
 class VideoSemanticExtractor(nn.Module):
     """text_dim D, visual_dim D_v: of the backbone; width W: of what comes out; max_tokens L: of a prompt.
 
-    text' = LN(GELU(W_t τ)), img' = LN(GELU(W_v φ)); seen = CrossAttn(Q = text', K = img' + position, V = img').
+    text' = LN(GELU(W_t τ)), img' = LN(GELU(W_v φ)); seen = CrossAttn(Q = text' + place, K = img' + position, V = img').
     The sequence [(?, text'_current), (seen, text')_past …] with age and place embeddings goes through a transformer,
     which fills in the "?" of the current tokens.
     """
@@ -46,12 +46,16 @@ class VideoSemanticExtractor(nn.Module):
         self.trunk = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
 
-    def look(self, text: Tensor, clip: Tensor, positions: Tensor) -> Tensor:
-        """What text tokens [B, n, D] see in clips: tokens [B, T, D_v] at positions [B, T, 3] in 0..1 -> [B, n, W]."""
+    def look(self, text: Tensor, places: Tensor, clip: Tensor, positions: Tensor) -> Tensor:
+        """What text tokens see in clips, [B, n, W].
+
+        text [B, n, D] with places [B, n], their index in their prompt (who is named first is often seen first); clip
+        tokens [B, T, D_v] at positions [B, T, 3] in 0..1.
+        """
         image = self.image(clip)
         angles = torch.cat([positions, torch.sin(torch.pi * positions), torch.cos(torch.pi * positions)], dim=-1)
         keys = image + self.position(angles)
-        query = self.text(text)
+        query = self.text(text) + self.place(places)
         seen: Tensor = self.attention(query, keys, image, need_weights=False)[0]
         return seen
 

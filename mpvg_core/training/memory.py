@@ -97,7 +97,10 @@ def remember(adapter: HistoryAdapter, memory: MemoryBatch, clips: Tensor, positi
     `HistoryAdapter.history_tokens`."""
     batch, shots, most, _ = memory.past.shape
     seen = adapter.extractor.look(
-        memory.past.flatten(0, 1), clips.flatten(0, 1), positions.expand(batch * shots, *positions.shape)
+        memory.past.flatten(0, 1),
+        memory.places.flatten(0, 1),
+        clips.flatten(0, 1),
+        positions.expand(batch * shots, *positions.shape),
     ).unflatten(0, (batch, shots))
     semantics = adapter.extractor.predict(
         memory.current,

@@ -34,7 +34,8 @@ class Teacher:
     @torch.no_grad()
     def target(self, text: Tensor, clip: Tensor, positions: Tensor) -> Tensor:
         """What the current prompt's tokens [B, L, D] see in their own clip [B, T, D_v], [B, L, W]."""
-        return self.extractor.look(text, clip, positions)
+        places = torch.arange(text.shape[1], device=text.device).expand(text.shape[:2])
+        return self.extractor.look(text, places, clip, positions)
 
 
 def prediction_loss(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -124,19 +124,20 @@ def test_the_order_of_the_rows_does_not_matter_but_the_order_of_shots_does(extra
 def test_the_look_of_a_token_is_read_where_it_lies_and_from_its_own_clip(extractor):
     generator = torch.Generator().manual_seed(3)
     text = torch.randn(2, 4, TEXT_DIM, generator=generator)
+    places = torch.arange(4).expand(2, 4)
     clips = torch.randn(2, PATCHES, VISUAL_DIM, generator=generator)
     positions = torch.rand(2, PATCHES, 3, generator=generator)
     with torch.no_grad():
-        before = extractor.look(text, clips, positions)
+        before = extractor.look(text, places, clips, positions)
         assert before.shape == (2, 4, WIDTH)
         turned = torch.roll(torch.arange(PATCHES), 1)
-        both = extractor.look(text, clips[:, turned], positions[:, turned])
+        both = extractor.look(text, places, clips[:, turned], positions[:, turned])
         torch.testing.assert_close(both, before, atol=1e-5, rtol=1e-5)
-        moved = extractor.look(text, clips, positions[:, turned])
+        moved = extractor.look(text, places, clips, positions[:, turned])
         assert (moved - before).abs().max() > 1e-4
         clips[1] = 0.0
-        assert torch.equal(extractor.look(text, clips, positions)[0], before[0])
-        one = extractor.look(text[:, :1], clips, positions)
+        assert torch.equal(extractor.look(text, places, clips, positions)[0], before[0])
+        one = extractor.look(text[:, :1], places[:, :1], clips, positions)
         torch.testing.assert_close(one[0, 0], before[0, 0], atol=1e-5, rtol=1e-5)
 
 
