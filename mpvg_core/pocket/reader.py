@@ -21,6 +21,7 @@ from .templates import (
     opponent,
     patches,
     places,
+    poses,
     sample,
     soften,
     standardised,
@@ -73,7 +74,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Ink:
-    """The pixels that differ from the place: t, y, x [N], rgb and place behind [N, 3], index in the palette or -1."""
+    """The pixels unlike the place: t, y, x [N], rgb and place behind [N, 3], palette index or -1, how sure."""
 
     t: np.ndarray
     y: np.ndarray
@@ -81,6 +82,7 @@ class _Ink:
     rgb: np.ndarray
     behind: np.ndarray
     label: np.ndarray
+    sure: np.ndarray
 
 
 def read_clip(clip: np.ndarray) -> Reading:
@@ -119,7 +121,9 @@ def _find_ink(frames: np.ndarray, empty: np.ndarray) -> _Ink:
     label = distance[:, : len(PALETTE)].argmin(1)
     nearest = distance[np.arange(len(label)), label]
     other = np.minimum(distance[:, len(PALETTE) :].min(1, initial=np.inf), ((seen - opponent(behind)) ** 2).sum(-1))
-    return _Ink(t, y, x, rgb, behind, np.where(nearest < _FAVOUR * other, label, -1))
+    return _Ink(
+        t, y, x, rgb, behind, np.where(nearest < _FAVOUR * other, label, -1), 1 - nearest / (nearest + other + 1)
+    )
 
 
 def _find_actors(ink: _Ink, frames: int) -> np.ndarray:
@@ -156,17 +160,17 @@ def _read_actor(ink: _Ink, centres: np.ndarray, index: int) -> ActorReading | No
     owner = np.abs(ink.x[:, None] - centres[ink.t]).argmin(1)
     mine = np.flatnonzero((owner == index) & (np.abs(ink.x - centres[ink.t, index]) <= PATCH // 2))
     labels = ink.label[mine]
-    votes = np.bincount(labels[labels >= 0], minlength=len(PALETTE))
+    votes = np.bincount(labels[labels >= 0], ink.sure[mine][labels >= 0] ** 4, minlength=len(PALETTE))
     colour = int(votes.argmax())
-    if votes[colour] < _LEAST_PIXELS:
+    if (labels == colour).sum() < _LEAST_PIXELS:
         return None
     mine = mine[np.abs(ink.y[mine] - _heights(ink, mine[labels == colour], frames)[ink.t[mine]]) <= PATCH // 2]
     shares = np.zeros((frames, SIZE, SIZE, 2), np.float32)
     shares[ink.t[mine], ink.y[mine], ink.x[mine]] = unmix(PALETTE[colour], ink.rgb[mine], ink.behind[mine])
     x, y, mass = centroids(shares[..., 0])
-    shape, match = _read_shape(shares, mass, min(count, 3), colour)
     raised = _raised_arm(shares[..., 1], x, y, count)
     motion, error = _read_motion(np.stack([x, y, 0.5 * np.log(mass)], axis=-1), mass, count, raised)
+    shape, match = _read_shape(shares, mass, bodies(min(count, 3), colour), poses(motion, frames))
     share = float(votes[colour] / votes.sum())
     return ActorReading(list(COLOURS)[colour], shape, motion, float(x @ mass / mass.sum()), share, match, error)
 
@@ -179,9 +183,10 @@ def _heights(ink: _Ink, body: np.ndarray, frames: int) -> np.ndarray:
     return np.interp(np.arange(frames), seen, height)
 
 
-def _read_shape(shares: np.ndarray, mass: np.ndarray, count: int, colour: int) -> tuple[str, float]:
+def _read_shape(shares: np.ndarray, mass: np.ndarray, drawn: np.ndarray, fits: np.ndarray) -> tuple[str, float]:
+    """The shape whose `drawn` bodies [4, K, P] match best, among the poses that `fits` [T, K] allows in each frame."""
     seen = standardised(patches(soften(shares)))
-    matches = np.stack([(seen @ drawn.T).max(1) for drawn in bodies(count, colour)])  # (4, T)
+    matches = np.stack([np.where(fits, seen @ body.T, -1).max(1) for body in drawn])  # (4, T)
     weight = mass * np.exp(6 * matches.max(0))  # sharp frames tell more than smeared ones
     match = matches @ (weight / weight.sum())
     best = int(match.argmax())
@@ -213,8 +218,8 @@ def _read_motion(track: np.ndarray, mass: np.ndarray, count: int, raised: float)
 def _raised_arm(outline: np.ndarray, x: np.ndarray, y: np.ndarray, count: int) -> float:
     """How much higher the right arm is than the left one: mean over frames of dark pixels, about 0 for arms alike."""
     radius = RADIUS[min(count, 3)]
-    side, down = np.meshgrid(np.arange(0.85, 1.7, 1 / radius) * radius, np.arange(-0.9, 1.1, 1 / radius) * radius)
-    side, down = side.ravel(), down.ravel()
+    across, along = np.meshgrid(np.arange(0.85, 1.7, 1 / radius) * radius, np.arange(-0.9, 1.1, 1 / radius) * radius)
+    side, down = across.ravel(), along.ravel()
     above = np.where(down < 0.1 * radius, 1, -1)
     right, left = (sample(outline, x[:, None] + sign * side, y[:, None] + down) for sign in (1, -1))
     return float(((right - left) @ above).mean() / radius)
@@ -249,7 +254,6 @@ def paired(reading: Reading, scene: Scene) -> tuple[tuple[Role, ActorReading | N
     lane = SIZE / max(count, 1)
     pairs: list[tuple[Role, ActorReading | None]] = []
     for index, role in enumerate(scene.roles):
-        inside = [actor for actor in reading.actors if int(actor.x // lane) == index]
-        middle = lane * (index + 0.5)
-        pairs.append((role, min(inside, key=lambda actor, middle=middle: abs(actor.x - middle), default=None)))
+        inside = {abs(a.x - lane * (index + 0.5)): a for a in reading.actors if int(a.x // lane) == index}
+        pairs.append((role, inside[min(inside)] if inside else None))
     return tuple(pairs)

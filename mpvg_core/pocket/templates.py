@@ -19,12 +19,13 @@ _OPPONENT = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float32)
 _OPPONENT /= np.linalg.norm(_OPPONENT, axis=1, keepdims=True)
 
 PATCH = 29
-_POSES = {  # frames that show a body at other sizes and tilts
+_POSES = {  # frames that show a body at other sizes and tilts, in this order: 9 smaller and smaller, 8 + 1 + 1 tilted
     "walking away": slice(0, None, 2),
     "dancing": slice(0, 8),
     "running": slice(8, 9),
     "skiing": slice(8, 9),
 }
+_SMALLER, _TILTED, _RUNNING, _SKIING = 9, slice(9, 17), 17, 18
 PHASES = 16
 _OUTLINE_WEIGHT = 0.6
 _NEAR = 3.0
@@ -74,6 +75,18 @@ def bodies(count: int, colour: int) -> np.ndarray:
             shares[t, y, x] = unmix(PALETTE[colour], clip[t, y, x], empty[y, x])
             drawn.append(patches(soften(shares)))
     return standardised(np.concatenate(drawn)).reshape(len(SHAPES), -1, 2 * PATCH * PATCH)
+
+
+def poses(motion: str, frames: int) -> np.ndarray:
+    """Which of the poses in `bodies` an actor of this motion can show in each frame, bool [frames, K]."""
+    fits = np.zeros((frames, _SKIING + 1), bool)
+    if motion == "walking away":
+        seen = np.linspace(0, _SMALLER - 1, frames)[:, None]
+        fits[:, :_SMALLER] = np.abs(seen - np.arange(_SMALLER)) <= 1
+    else:
+        shown: dict[str, slice | int] = {"dancing": _TILTED, "running": _RUNNING, "skiing": _SKIING}
+        fits[:, shown.get(motion, 0)] = True  # the rest stay upright, as at the start of walking away
+    return fits
 
 
 def patches(shares: np.ndarray) -> np.ndarray:
