@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError, Problem
 
-SEED_LIMIT = 2**63
+SEED_LIMIT = 2**64  # what torch takes, and what a storyboard may ask for
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -27,7 +27,7 @@ def shot_noise(
 ) -> Tensor:
     """Standard normal noise of `shape` ([1, F, C, h, w] for a shot), drawn on the CPU in float32, then cast and moved.
 
-    Raises InputError for a seed outside 0 .. 2^63 - 1.
+    Raises InputError for a seed outside 0 .. 2^64 - 1.
     """
     noise = torch.randn(tuple(shape), generator=_generator(seed), dtype=torch.float32)
     return noise.to(device=device, dtype=dtype)

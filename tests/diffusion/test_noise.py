@@ -74,7 +74,7 @@ def test_noises_of_two_shapes_are_not_mixed():
         mix_noise(torch.zeros(2), torch.zeros(1), 0.5)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**63])
+@pytest.mark.parametrize("seed", [-1, 2**64])
 def test_impossible_seeds_are_errors(seed):
     with pytest.raises(InputError, match="seed"):
         shot_noise(seed, (1,))
