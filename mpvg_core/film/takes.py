@@ -170,13 +170,13 @@ class TakeStore:
             try:
                 os.rename(draft, target)
                 sync_folder(self._takes)
-                self.sampled(id).unlink(missing_ok=True)
+                self._forget_sampled(id)
                 return Take(id, target, whole)
             except OSError as error:
                 if not target.exists():
                     raise unwritable(target, error) from error
                 if finished := self.get(id):
-                    self.sampled(id).unlink(missing_ok=True)
+                    self._forget_sampled(id)
                     return finished
                 with suppress(OSError):  # another process may be replacing the same damaged take
                     os.rename(target, self.scratch / f"damaged-{uuid.uuid4().hex}")
@@ -192,8 +192,12 @@ class TakeStore:
             return 0
         for waiting in self._takes.glob(".sampled-*.safetensors"):
             if (self._takes / waiting.stem.removeprefix(".sampled-")).exists():
-                waiting.unlink(missing_ok=True)
+                self._forget_sampled(waiting.stem.removeprefix(".sampled-"))
         return self._scratch.sweep()
+
+    def _forget_sampled(self, id: str) -> None:
+        with suppress(OSError):  # on Windows another process may be reading it; a later sweep takes it away
+            self.sampled(id).unlink()
 
     def close(self) -> None:
         """Remove this process's scratch folder."""

@@ -42,7 +42,7 @@ def read_latent(take: Take) -> Tensor:
     """A take's latent [F, C, h, w] on the CPU. Raises MPVGError when it cannot be read."""
     try:
         with safe_open(take.latent, framework="pt") as file:
-            return file.get_tensor("latent")
+            return file.get_tensor("latent").clone()  # else it maps the file, which Windows then cannot remove
     except (OSError, SafetensorError) as error:
         raise MPVGError(f"take {take.id}: its latent cannot be read: {error}") from error
 
@@ -73,7 +73,7 @@ def _read_checked(path: Path, parts: Sequence[str]) -> dict[str, Tensor] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in parts}
+            tensors = {name: file.get_tensor(name).clone() for name in parts}  # see `read_latent`
             return tensors if (file.metadata() or {}).get("sha256") == _digest(tensors) else None
     except (OSError, SafetensorError):
         return None
