@@ -56,6 +56,8 @@ def film(
     to_lock = [names[number - 1] for number in chosen_shots(lock, names, "--lock")] if lock is not None else []
     if audio is not None and not audio.is_file():
         raise InputError(Problem("--audio", f"{audio} is not there", "a sound file"))
+    if adapter is not None and not adapter.is_file():
+        raise InputError(Problem("--adapter", f"{adapter} is not there", "a history adapter's safetensors file"))
     settings = _settings(_defaults(model), steps, text_scale, history_scale, scheduler)
 
     with TakeStore(out / folder_name(plan.slug)) as store, Watcher(settings.steps) as watch:
@@ -82,8 +84,6 @@ def _adapter(file: Path | None, model: str, device: torch.device) -> HistoryAdap
     from ..backbone.folder import find_model
     from ..history.adapter import load_adapter
 
-    if file is not None and not file.is_file():
-        raise InputError(Problem("--adapter", f"{file} is not there", "a history adapter's safetensors file"))
     path = file or find_model(model).adapter
     return load_adapter(path, device=device) if path is not None else None
 
