@@ -34,7 +34,8 @@ def _as_json(plan: FilmPlan, limits: ModelLimits) -> dict[str, object]:
 def _as_text(plan: FilmPlan, limits: ModelLimits) -> str:
     seconds = sum(shot.frames for shot in plan.shots) / plan.fps
     size = f"{plan.width}x{plan.height}"
-    lines = [f"{plan.title}: {len(plan.shots)} shots, {seconds:.1f} s at {plan.fps} fps, {size}, model {limits.model}"]
+    count = f"{len(plan.shots)} shot{'s' if len(plan.shots) > 1 else ''}"
+    lines = [f"{plan.title}: {count}, {seconds:.1f} s at {plan.fps} fps, {size}, model {limits.model}"]
     for number, shot in enumerate(plan.shots, start=1):
         join = f", {shot.transition}" if number > 1 and shot.transition != "cut" else ""
         lines.append("")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -98,8 +97,10 @@ def _problem(detail: ErrorDetails, origin: Origin, data: dict[str, Any]) -> Prob
         case "missing":
             return Problem(where, f"'{key}' is missing", "", f"add {key}: …")
         case "model_type" | "model_attributes_type" | "dict_type":
-            expected = "keys and values such as prompt: …" if path else "a mapping with a list 'shots'"
-            return Problem(where, f"{_label(path, data) or key} is {shown(value)}", expected)
+            if len(path) < 2:
+                return Problem(where, f"{key} is {shown(value)}", "a mapping with a list 'shots'")
+            expected = "a prompt, or keys and values" if path[0] == "shots" else "name: … and look: …"
+            return Problem(where, f"it is {shown(value)}", expected)
         case "tuple_type":
             return Problem(where, f"'{key}' is {shown(value)}", "a list", "start each item with '- '")
         case "string_type":
@@ -110,4 +111,4 @@ def _problem(detail: ErrorDetails, origin: Origin, data: dict[str, Any]) -> Prob
             remedy = did_you_mean(value, options, "") if isinstance(value, str) else ""
             return Problem(where, f"'{key}' is {shown(value)}", str(context["expected"]), remedy)
     expected = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return Problem(where, f"'{key}' is {shown(value)}", reprlib.repr(expected)[1:-1])
+    return Problem(where, f"'{key}' is {shown(value)}", expected)

@@ -137,7 +137,7 @@ def test_json_problems_name_their_lines_too() -> None:
     assert lines_of(text, "b.json") == [
         "b.json:5: shot 2: 'frames' is 0; expected greater than or equal to 1",
         "b.json:6: shot 3: the prompt is empty; expected a prompt; say what the shot shows",
-        "b.json:7: shot 4: shot 4 is 7; expected keys and values such as prompt: …",
+        "b.json:7: shot 4: it is 7; expected a prompt, or keys and values",
         "b.json:9: 'seed' is 1.5; expected integer",
     ]
 
