@@ -292,7 +292,7 @@ def _telling_loss(
     Where the memory knows every actor the target is half the true clip, half what the base itself predicts when the
     prompt *tells* the looks: history tokens learn to say what words would say.
     """
-    dropped = torch.rand(len(empty.expand(len(sample.plain), 1, 1)), generator=generator) < TEXT_DROPOUT
+    dropped = torch.rand(len(sample.plain), generator=generator) < TEXT_DROPOUT
     embeds = torch.where(dropped[:, None, None], empty, sample.plain)
     distilled = (sample.all_known & ~dropped).view(-1, 1, 1, 1, 1)
     latents, kept = drawn["latents"], TELLING * distilled
