@@ -124,9 +124,9 @@ class CogVideoXBackbone:
     def decode(self, latents: Tensor) -> Iterator[np.ndarray]:
         """Three latent frames first, then two at a time: the split of the stock decoder, so the frames are the same.
 
-        Large pictures are decoded tile by tile, each through the whole clip, as the stock decoder does: to stream them in
-        time every tile would have to keep its state (1.2 GiB each, 9 tiles at 480x720), where one finished clip takes
-        100 MB in half precision.
+        Large pictures are decoded tile by tile, each through the whole clip, as the stock decoder does: to stream them
+        in time every tile would have to keep its state (1.2 GiB each, 9 tiles at 480x720), where one finished clip
+        takes 100 MB in half precision.
         """
         video = latents.to(device=self.device, dtype=self.vae.dtype)[None].transpose(1, 2)
         video = 1 / self.vae.config.scaling_factor * video
