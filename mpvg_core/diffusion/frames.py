@@ -45,18 +45,3 @@ def pixel_frames(latents: int, temporal_compression: int = TEMPORAL_COMPRESSION)
         remedy = f"take {latents - 1} or {latents + 1}" if latents > 0 else ""
         raise InputError(Problem("latent frames", f"{latents} latent frames", "an odd number of at least 1", remedy))
     return 1 + temporal_compression * (latents - 1)
-
-
-def round_frames(frames: float, step: int = 2 * TEMPORAL_COMPRESSION, maximum: int | None = None) -> int:
-    """The legal length 1 + step*n nearest to `frames`, never a still (n >= 1) and never above `maximum`; ties go up.
-
-    Raises InputError when `frames` is below 1 or not finite, or when `maximum` leaves no room for the shortest clip.
-    """
-    if not 1 <= frames < float("inf"):
-        raise InputError(Problem("frames", f"{frames} frames", "a number of at least 1"))
-    if maximum is not None and maximum < 1 + step:
-        raise InputError(Problem("frames", f"at most {maximum} frames", f"room for a clip of {1 + step} frames"))
-    steps = max(1, int((frames - 1) / step + 0.5))
-    if maximum is not None:
-        steps = min(steps, (maximum - 1) // step)
-    return 1 + step * steps

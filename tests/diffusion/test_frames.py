@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpvg_core.diffusion.frames import frame_step, is_legal_length, latent_frames, pixel_frames, round_frames
+from mpvg_core.diffusion.frames import frame_step, is_legal_length, latent_frames, pixel_frames
 from mpvg_core.errors import InputError
 
 
@@ -36,24 +36,3 @@ def test_impossible_lengths_are_errors_that_name_the_nearest(frames, nearest):
 def test_even_latent_counts_are_errors(latents):
     with pytest.raises(InputError, match="odd"):
         pixel_frames(latents)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "maximum", "made"),
-    [(48, None, 49), (1, None, 9), (13, None, 17), (12.9, None, 9), (49, 49, 49), (200, 49, 49), (200, 50, 49)],
-)
-def test_lengths_are_rounded_to_the_nearest_legal_clip(wanted, maximum, made):
-    assert round_frames(wanted, 8, maximum) == made
-
-
-@given(st.floats(1, 1000), st.integers(9, 400))
-def test_rounded_lengths_are_legal_and_within_the_maximum(wanted, maximum):
-    made = round_frames(wanted, 8, maximum)
-    assert is_legal_length(made) and 9 <= made <= maximum
-    assert abs(made - wanted) <= 4 or wanted < 9 or made + 8 > maximum
-
-
-@pytest.mark.parametrize(("wanted", "maximum"), [(0, None), (float("nan"), None), (float("inf"), None), (20, 8)])
-def test_lengths_that_cannot_be_rounded_are_errors(wanted, maximum):
-    with pytest.raises(InputError):
-        round_frames(wanted, 8, maximum)
