@@ -88,7 +88,7 @@ def _memories(outline: Outline) -> Iterator[Conflict]:
                 continue
             fault = "which is no shot" if found is None else "which is not earlier"
             what = f"looks_back names {shown(wanted)}, {fault}"
-            earlier = names[:index]
+            earlier = [*dict.fromkeys(names[:index])]
             expected = f"one of {_few(earlier)}" if earlier else "none: the first shot has nothing to look back on"
             yield Conflict(("shots", index, "looks_back"), what, expected, did_you_mean(wanted, earlier, "remove it"))
 

@@ -215,3 +215,11 @@ def test_of_very_many_problems_the_first_are_named_and_the_rest_counted() -> Non
 
 def test_where_a_board_was_written_is_no_part_of_it() -> None:
     assert parse_storyboard("shots: [A.]", "x.yaml", "yaml") == parse_storyboard("\n\nshots: [A.]\n", "dir/x.yaml")
+
+
+def test_a_name_used_twice_is_listed_once_among_those_to_look_back_at() -> None:
+    text = "shots:\n- {name: a, prompt: x}\n- {name: a, prompt: y}\n- {name: b, prompt: z, looks_back: [q]}\n"
+    assert lines_of(text) == [
+        "b.yaml:3: shot 'a': the name 'a' is also shot 1's; expected a name of its own; rename one",
+        "b.yaml:4: shot 'b': looks_back names 'q', which is no shot; expected one of 'a'; remove it",
+    ]
