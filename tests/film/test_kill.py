@@ -53,6 +53,12 @@ def filming():
     filming.process.wait()
 
 
+def manifests(folder: Path, takes: set[str]) -> dict[str, tuple[int, bytes]]:
+    """When each of these takes was written, and what its manifest says."""
+    files = {take: folder / "takes" / take / "take.json" for take in takes}
+    return {take: (file.stat().st_mtime_ns, file.read_bytes()) for take, file in files.items()}
+
+
 def test_thirty_kills_lose_no_finished_take_and_accept_no_half_written_one(tmp_path, filming):
     order = {"prompts": [*STORY.values()][:3], "pause": 0.004}
     filming.film(folder=str(tmp_path / "undisturbed"), **order)
@@ -63,6 +69,7 @@ def test_thirty_kills_lose_no_finished_take_and_accept_no_half_written_one(tmp_p
     right = {name.split("/")[1] for name in undisturbed if name.startswith("takes/")}
 
     chance, kills, films = random.Random(20), 0, 0
+    survivors, unfinished = set(), 0
     while kills < KILLS:
         films += 1
         folder = tmp_path / f"film {films}"
@@ -76,9 +83,14 @@ def test_thirty_kills_lose_no_finished_take_and_accept_no_half_written_one(tmp_p
             assert finished <= there <= right
             assert TakeStore(folder).faults() == {}  # what bears a take's name is whole
             finished = there
+            survivors.add(len(there))
+            unfinished += any(folder.glob("takes/.writing-*/*"))
+        made = manifests(folder, finished)
         filming.film(folder=str(folder), **order)
         assert contents(folder) == undisturbed
-    assert films <= KILLS
+        assert manifests(folder, finished) == made  # they tell when each take was made: none was filmed twice
+    # The kills fell on films of no, some and all takes, and on half-made ones: else nothing was tried.
+    assert len(survivors) >= 3 and unfinished >= KILLS // 6
 
 
 def test_two_processes_filming_the_same_board_at_once_do_not_disturb_each_other(tmp_path, filming):
