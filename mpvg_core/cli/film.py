@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError, Problem
-from ..film.names import folder_name
 from ..film.record import takes_in_use
 from ..film.takes import TakeStore
 from ..storyboard.plan import require_known_words
@@ -60,7 +59,7 @@ def film(
         raise InputError(Problem("--adapter", f"{adapter} is not there", "a history adapter's safetensors file"))
     settings = _settings(_defaults(model), steps, text_scale, history_scale, scheduler)
 
-    with TakeStore(out / folder_name(plan.slug)) as store, Watcher(settings.steps) as watch:
+    with TakeStore(out / plan.slug) as store, Watcher(settings.steps) as watch:
         _ = store.scratch  # says at once when the folder cannot be written
         not_yet = _lock_last_takes(store, to_lock)
 

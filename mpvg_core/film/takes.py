@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MPVGError, Problem
+from ..storyboard.slug import slug_of
 from .durable import canonical_json, readable_json, remove_tree, sha256_file, sync_file, sync_folder, write_whole
-from .names import folder_name
 from .scratch import Scratch, unwritable
 
 FORMAT = 1
@@ -248,7 +248,7 @@ class TakeStore:
 
     def _lock_of(self, shot: str) -> Path:
         # The digest keeps names apart that make the same file name, such as "A?" and "A!".
-        return self._locks / f"{folder_name(shot)}-{hashlib.sha256(shot.encode()).hexdigest()[:8]}.json"
+        return self._locks / f"{slug_of(shot)}-{hashlib.sha256(shot.encode()).hexdigest()[:8]}.json"
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -12,6 +10,7 @@ from ..errors import InputError, Problem
 from .lengths import Length, TooLong, longest_length, resolve_length
 from .model import MAX_SEED, Named, Shot, Storyboard
 from .seeds import shot_seed
+from .slug import slug_of
 from .spelling import closest
 from .wording import Wording, full_prompt
 from .words import shot_label, shown
@@ -110,16 +109,6 @@ def require_known_words(plan: FilmPlan, limits: ModelLimits) -> None:
     """Raises `InputError` for every shot with words that the model cannot mean; a model that knows all words passes."""
     if problems := [problem for shot in plan.shots for problem in _unknown_word_problems(shot, limits)]:
         raise InputError(problems)
-
-
-def slug_of(title: str) -> str:
-    """A folder's name for a title: letters and digits of any script, in lower case, joined by hyphens."""
-    plain = unicodedata.normalize("NFKC", title).lower()
-    slug = re.sub(r"[\W_]+", "-", plain)[:60].strip("-")
-    if not slug:
-        return "untitled"
-    reserved = re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", slug)
-    return f"film-{slug}" if reserved else slug
 
 
 class _Planning:

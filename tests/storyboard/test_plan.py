@@ -10,7 +10,6 @@ import pytest
 
 from mpvg_core.errors import InputError
 from mpvg_core.storyboard import FilmPlan, ModelLimits, parse_storyboard, plan_film, require_known_words
-from mpvg_core.storyboard.plan import slug_of
 
 
 def plan_of(text: str, limits: ModelLimits, **options: Any) -> FilmPlan:
@@ -172,19 +171,3 @@ def test_the_plan_as_json_holds_every_shot_resolved(limits: ModelLimits) -> None
 
 def test_where_a_shot_was_written_is_no_part_of_the_plan(limits: ModelLimits) -> None:
     assert plan_of("shots: [A.]", limits) == plan_of("\n\nshots: [A.]", limits)
-
-
-@pytest.mark.parametrize(
-    ("title", "slug"),
-    [
-        ("Four shots, two actors", "four-shots-two-actors"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("电影 一", "电影-一"),
-        ("CON", "film-con"),
-        ("…", "untitled"),
-        ("", "untitled"),
-        ("a" * 200, "a" * 60),
-    ],
-)
-def test_a_films_folder_has_a_name_that_every_system_takes(title: str, slug: str) -> None:
-    assert slug_of(title) == slug
