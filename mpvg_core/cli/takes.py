@@ -84,9 +84,14 @@ def unlock_take(folder: Folder, shot: ShotChoice) -> None:
 def remove_takes(
     folder: Folder,
     takes: Annotated[list[str] | None, typer.Argument(metavar="[TAKE]...", help="Ids of takes.")] = None,
-    unused: Annotated[bool, typer.Option("--unused", help="All takes that neither the film nor a lock uses.")] = False,
+    unused: Annotated[
+        bool,
+        typer.Option(
+            "--unused", help="All takes that neither the film nor a lock uses, and latents that wait to be decoded."
+        ),
+    ] = False,
 ) -> None:
-    """Delete takes; locked ones are refused."""
+    """Delete takes; locked ones are refused, and then none is deleted."""
     with _store(folder) as store:
         doomed = [*dict.fromkeys(takes or [])]
         if unused:
@@ -94,9 +99,12 @@ def remove_takes(
             doomed += [take.id for take in store.list() if take.id not in held and take.id not in doomed]
         elif not doomed:
             raise InputError(Problem("mpvg takes remove", "no take is named", "ids of takes, or --unused"))
+        store.require_removable(doomed)
         for id in doomed:
             store.remove(id)
             typer.echo(f"removed take {id}")
+        for id in store.forget_waiting() if unused else ():
+            typer.echo(f"removed latent {id}")
 
 
 def _store(folder: Path) -> TakeStore:

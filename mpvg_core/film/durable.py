@@ -6,8 +6,13 @@ import hashlib
 import json
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Seconds between tries to rename. On Windows a virus scanner, an indexer or a player may hold a file for a moment.
+PAUSES: tuple[float, ...] = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.4) if os.name == "nt" else ()
 
 
 def canonical_json(value: Any) -> bytes:
@@ -49,8 +54,18 @@ def sync_folder(folder: Path) -> None:
 def move_into_place(temporary: Path, target: Path) -> None:
     """Flush a finished file and rename it over `target`, on the same filesystem: readers see the old or the new one."""
     sync_file(temporary)
-    os.replace(temporary, target)
+    patiently(os.replace, temporary, target)
     sync_folder(target.parent)
+
+
+def patiently(rename: Callable[[Path, Path], None], source: Path, target: Path) -> None:
+    """`os.rename` or `os.replace`, tried again after each of `PAUSES` while another program holds a file open."""
+    for pause in PAUSES:
+        try:
+            return rename(source, target)
+        except PermissionError:
+            time.sleep(pause)
+    rename(source, target)
 
 
 def write_whole(target: Path, data: bytes, scratch: Path) -> None:

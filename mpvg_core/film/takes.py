@@ -16,7 +16,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,16 @@ from typing import Any
 
 from ..errors import InputError, MPVGError, Problem
 from ..storyboard.slug import slug_of
-from .durable import canonical_json, readable_json, remove_tree, sha256_file, sync_file, sync_folder, write_whole
+from .durable import (
+    canonical_json,
+    patiently,
+    readable_json,
+    remove_tree,
+    sha256_file,
+    sync_file,
+    sync_folder,
+    write_whole,
+)
 from .scratch import Scratch, unwritable
 
 FORMAT = 1
@@ -168,7 +177,7 @@ class TakeStore:
         target = self._takes / id
         for _ in range(8):
             try:
-                os.rename(draft, target)
+                patiently(os.rename, draft, target)
                 sync_folder(self._takes)
                 self._forget_sampled(id)
                 return Take(id, target, whole)
@@ -194,6 +203,13 @@ class TakeStore:
             if (self._takes / waiting.stem.removeprefix(".sampled-")).exists():
                 self._forget_sampled(waiting.stem.removeprefix(".sampled-"))
         return self._scratch.sweep()
+
+    def forget_waiting(self) -> tuple[str, ...]:
+        """Remove the latents that wait to be decoded, and give the ids of the takes they would have become."""
+        waiting = sorted(path.stem.removeprefix(".sampled-") for path in self._takes.glob(".sampled-*.safetensors"))
+        for id in waiting:
+            self._forget_sampled(id)
+        return tuple(id for id in waiting if not self.sampled(id).exists())
 
     def _forget_sampled(self, id: str) -> None:
         with suppress(OSError):  # on Windows another process may be reading it; a later sweep takes it away
@@ -232,16 +248,24 @@ class TakeStore:
             return False
         return True
 
+    def require_removable(self, ids: Iterable[str]) -> None:
+        """Raises InputError that names every take which is locked or not there."""
+        holders = {id: shot for shot, id in self.locked().items()}
+        problems = []
+        for id in ids:
+            if id in holders:
+                problems.append(Problem(f"take {id}", f"is locked for shot {holders[id]!r}", remedy="unlock it first"))
+            elif not _ID.fullmatch(id) or not (self._takes / id).exists():
+                problems.append(Problem(f"take {id}", "is not there", "an id of `mpvg takes list`"))
+        if problems:
+            raise InputError(problems)
+
     def remove(self, id: str) -> None:
         """Delete a take. Raises InputError when it is locked or not there."""
-        holders = [shot for shot, held in self.locked().items() if held == id]
-        if holders:
-            raise InputError(Problem(f"take {id}", f"is locked for shot {holders[0]!r}", remedy="unlock it first"))
-        if not _ID.fullmatch(id) or not (self._takes / id).exists():
-            raise InputError(Problem(f"take {id}", "is not there", "an id of `mpvg takes list`"))
+        self.require_removable([id])
         doomed = self.scratch / f"removed-{uuid.uuid4().hex}"
         try:
-            os.rename(self._takes / id, doomed)  # at once, so that nobody meets half a take
+            patiently(os.rename, self._takes / id, doomed)  # at once, so that nobody meets half a take
         except OSError as error:
             raise unwritable(self._takes / id, error) from error
         remove_tree(doomed)

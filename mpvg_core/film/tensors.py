@@ -6,7 +6,6 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -64,8 +63,12 @@ def clip_features(take: Take, model: str, scratch: Path, describe: Callable[[Ten
 def _save_sealed(tensors: dict[str, Tensor], path: Path, scratch: Path) -> None:
     temporary = scratch / f"{uuid.uuid4().hex}.safetensors"
     save_file(tensors, temporary, metadata={"sha256": _digest(tensors)})
-    with suppress(PermissionError):  # on Windows another process may be reading the same file
+    try:
         move_into_place(temporary, path)
+    except PermissionError:
+        if os.name != "nt":
+            raise
+        # Another process reads the same file, of the same bytes; ours goes with the scratch folder.
 
 
 def _read_checked(path: Path, parts: Sequence[str]) -> dict[str, Tensor] | None:

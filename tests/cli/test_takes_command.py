@@ -55,6 +55,26 @@ def test_unused_takes_are_removed_and_the_films_own_stay(desk):
     assert desk.backbone.denoised == 0
 
 
+def test_latents_that_wait_to_be_decoded_go_with_the_unused(desk):
+    desk.shoot()
+    waiting = desk.film / "takes" / f".sampled-{'0' * 16}.safetensors"
+    waiting.write_bytes(b"latent")
+    assert desk.mpvg("takes", "remove", desk.film, rows(desk)["home"]["take"]).exit_code == 0
+    assert waiting.exists()
+    result = desk.mpvg("takes", "remove", desk.film, "--unused")
+    assert result.stdout.splitlines() == [f"removed latent {'0' * 16}"]
+    assert not waiting.exists()
+
+
+def test_one_take_that_cannot_be_removed_keeps_all_that_were_named(desk):
+    desk.shoot()
+    desk.mpvg("takes", "lock", desk.film, "1")
+    takes = [rows(desk)[name]["take"] for name in ("home", "dawn")]
+    result = desk.mpvg("takes", "remove", desk.film, *takes, "0" * 16)
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 2
+    assert set(rows(desk)) == {"dawn", "storm", "home"}
+
+
 def test_a_locked_take_is_not_removed(desk):
     desk.shoot()
     desk.mpvg("takes", "lock", desk.film, "1")

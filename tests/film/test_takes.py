@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mpvg_core.errors import InputError, MPVGError
+from mpvg_core.film import durable, takes, tensors
 from mpvg_core.film.takes import TakeStore, take_id
 
 
@@ -165,6 +169,32 @@ def test_a_take_is_removed_unless_it_is_locked(store):
     assert [left.id for left in store.list()] == [take.id]
     with pytest.raises(InputError, match="is not there"):
         store.remove("..")
+
+
+def test_a_take_is_committed_once_another_program_lets_go_of_it(store, monkeypatch):
+    tries = []
+
+    def rename(source, target):
+        tries.append(target)
+        if len(tries) < 3:
+            raise PermissionError(13, "Access is denied")
+        os.replace(source, target)
+
+    monkeypatch.setattr(durable, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(takes.os, "rename", rename)
+    assert store.get(keep(store).id) is not None
+    assert len(tries) == 3
+
+
+@pytest.mark.parametrize(("system", "raised"), [("posix", True), ("nt", False)])
+def test_tensors_that_cannot_be_laid_down_are_forgiven_on_windows_only(store, monkeypatch, system, raised):
+    def held(source, target):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tensors, "move_into_place", held)
+    monkeypatch.setattr(tensors, "os", SimpleNamespace(name=system))
+    with pytest.raises(PermissionError) if raised else nullcontext():
+        tensors.set_aside(torch.zeros(1), store.sampled("0" * 16), store.scratch)
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="needs a user who may not write everywhere")
