@@ -10,7 +10,9 @@ import typer
 
 from ..errors import InputError, Problem
 from ..film.record import takes_in_use
+from ..film.scratch import require_writable
 from ..film.takes import TakeStore
+from ..film.video import sound_fault
 from ..storyboard.plan import require_known_words
 from .assemble import Audio
 from .board import Board, Model, Seed, plan_board
@@ -53,14 +55,16 @@ def film(
     names = [shot.name for shot in plan.shots]
     only = chosen_shots(shots, names, "--shots") if shots is not None else None
     to_lock = [names[number - 1] for number in chosen_shots(lock, names, "--lock")] if lock is not None else []
-    if audio is not None and not audio.is_file():
-        raise InputError(Problem("--audio", f"{audio} is not there", "a sound file"))
+    if audio is not None and (fault := sound_fault(audio)):
+        raise InputError(Problem("--audio", f"{audio} {fault}", "a sound file"))
     if adapter is not None and not adapter.is_file():
         raise InputError(Problem("--adapter", f"{adapter} is not there", "a history adapter's safetensors file"))
+    folder = out / plan.slug
+    require_writable(folder)  # before anything heavy is imported
     settings = _settings(_defaults(model), steps, text_scale, history_scale, scheduler)
 
-    with TakeStore(out / plan.slug) as store, Watcher(settings.steps) as watch:
-        _ = store.scratch  # says at once when the folder cannot be written
+    with TakeStore(folder) as store, Watcher(settings.steps) as watch:
+        _ = store.scratch  # what only writing can tell is told before the model is loaded
         not_yet = _lock_last_takes(store, to_lock)
 
         from ..backbone.load import load_backbone

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, Problem
+from ..errors import InputError, MPVGError, Problem
 from .contact import draw_contact_sheet
 from .durable import move_into_place, sha256_file
 from .record import Film, FilmedShot, write_record
 from .takes import TakeStore
-from .video import Frames, VideoWriter, add_audio, encoder, join_clips, read_frames, written_size
+from .video import Frames, VideoWriter, add_audio, encoder, join_clips, read_frames, sound_fault, written_size
 
 FILM, CONTACT = "film.mp4", "contact.png"
 
@@ -38,21 +38,30 @@ class FilmFiles:
 def finish_film(film: Film, store: TakeStore, audio: Path | None = None) -> FilmFiles:
     """Write film.mp4, contact.png and film.json into the store's folder, from the takes alone.
 
-    Raises InputError when there is no shot, a crossfade is longer than its shots, or the sound file cannot be opened.
+    Raises InputError when there is no shot, a crossfade is longer than its shots, or the sound file holds no sound,
+    MPVGError when another program holds one of the three open.
     """
     if not film.shots:
         raise InputError(Problem(f"film {film.title!r}", "has no take of any shot", remedy="film at least one shot"))
-    assemble_film(film, store.folder / FILM, store.scratch, audio)
-    draw_contact_sheet(film, store.folder / CONTACT, store.scratch)
-    names = (FILM, CONTACT)
-    record = write_record(film, store, {name: sha256_file(store.folder / name) for name in names})
+    try:
+        assemble_film(film, store.folder / FILM, store.scratch, audio)
+        draw_contact_sheet(film, store.folder / CONTACT, store.scratch)
+        names = (FILM, CONTACT)
+        record = write_record(film, store, {name: sha256_file(store.folder / name) for name in names})
+    except PermissionError as error:
+        held = Path(error.filename2 or error.filename or store.folder)
+        remedy = f'close the player that holds it open, then run `mpvg assemble "{store.folder}"`'
+        raise MPVGError(f"{held} cannot be replaced ({error.strerror}): {remedy}") from error
     return FilmFiles(store.folder / FILM, store.folder / CONTACT, record)
 
 
 def assemble_film(film: Film, target: Path, scratch: Path, audio: Path | None = None) -> int:
-    """Write the film to `target`; gives its number of frames, fewer than the shots' with crossfades."""
-    if audio is not None and not audio.is_file():
-        raise InputError(Problem(f"audio {audio}", "is not there", "a sound file"))
+    """Write the film to `target`; gives its number of frames, fewer than the shots' with crossfades.
+
+    Raises InputError for a sound file without sound, and for crossfades longer than their shots.
+    """
+    if audio is not None and (fault := sound_fault(audio)):
+        raise InputError(Problem(f"audio {audio}", fault, "a sound file"))
     overlaps = crossfade_frames(film)
     frames = sum(shot.frames for shot in film.shots) - sum(overlaps)
     pieces = []

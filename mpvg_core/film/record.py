@@ -6,11 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError, MPVGError, Problem
 from .durable import readable_json, write_whole
 from .takes import Take, TakeStore
+
+if TYPE_CHECKING:
+    from ..storyboard.plan import FilmPlan
 
 FORMAT = 1
 RECORD = "film.json"
@@ -135,7 +140,22 @@ def takes_in_use(folder: Path) -> dict[str, str]:
     """Which take each shot had when the film was last assembled, by the shot's name; empty without a film."""
     if not (folder / RECORD).exists():
         return {}
-    return {str(entry["name"]): str(entry["take"]) for entry in _read(folder)["shots"]}
+    return {shot.name: shot.take for shot in _read(folder).shots}
+
+
+def another_film(plan: FilmPlan, folder: Path) -> str | None:
+    """A warning where the folder holds a film that shares no shot, by name and prompt, with the plan; else None."""
+    if not (folder / RECORD).exists():
+        return None
+    stored = _read(folder)
+    there = {(shot.name, shot.prompt) for shot in stored.shots}
+    if not there or there & {(shot.name, shot.prompt) for shot in plan.shots}:
+        return None
+    first = stored.shots[0]
+    return (
+        f"{folder} holds another film, whose first shot is {first.name!r}: {first.prompt!r}; its takes stay, "
+        "but choose another --out or title to keep its film.mp4"
+    )
 
 
 def read_film(store: TakeStore) -> Film:
@@ -145,36 +165,84 @@ def read_film(store: TakeStore) -> Film:
     """
     if not (store.folder / RECORD).exists():
         raise InputError(Problem(str(store.folder), f"has no {RECORD}", "the folder of a film", "film the board first"))
-    data = _read(store.folder)
+    stored = _read(store.folder)
     shots = []
-    for entry in data["shots"]:
-        if fault := store.fault(entry["take"]):
-            raise MPVGError(
-                f"shot {entry['name']!r}: take {entry['take']} {fault}; film the board again to make it anew"
-            )
-        take = store.get(entry["take"])
+    for shot in stored.shots:
+        if fault := store.fault(shot.take):
+            raise MPVGError(f"shot {shot.name!r}: take {shot.take} {fault}; film the board again to make it anew")
+        take = store.get(shot.take)
         assert take is not None
         shots.append(
             FilmedShot(
-                *(entry["number"], entry["name"], take, entry["locked"]),
-                *(entry["transition"], entry["transition_seconds"]),
+                number=shot.number,
+                name=shot.name,
+                take=take,
+                locked=shot.locked,
+                transition=shot.transition,
+                transition_seconds=shot.transition_seconds,
             )
         )
-    width, height = data["size"]
+    width, height = stored.size
     return Film(
-        *(data["title"], data["fps"], width, height, data["model"], data["adapter"], data["settings"]),
-        *(tuple(shots), tuple(data["left_out"])),
+        title=stored.title,
+        fps=stored.fps,
+        width=width,
+        height=height,
+        model=stored.model.model_dump(),
+        adapter=stored.adapter,
+        settings=stored.settings,
+        shots=tuple(shots),
+        left_out=stored.left_out,
     )
 
 
-def _read(folder: Path) -> dict[str, Any]:
+class _ShotEntry(BaseModel):
+    number: int = Field(ge=1)
+    name: str
+    prompt: str
+    take: str
+    locked: bool
+    transition: Literal["cut", "crossfade"]
+    transition_seconds: float = Field(ge=0, allow_inf_nan=False)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    name: str
+    fingerprint: str
+
+
+class _Record(BaseModel):
+    """What is read of film.json; the rest is for people and other programs."""
+
+    version: Literal[1]
+    title: str
+    fps: int = Field(ge=1)
+    size: tuple[int, int]
+    model: _Model
+    adapter: str | None
+    settings: dict[str, Any]
+    shots: tuple[_ShotEntry, ...]
+    left_out: tuple[str, ...]
+
+
+def _read(folder: Path) -> _Record:
     path = folder / RECORD
+    remedy = "mend it, or remove it and film the board again"
     try:
         data = json.loads(path.read_bytes())
-        if data["version"] != FORMAT:
-            raise MPVGError(f"{path} has format {data['version']}; this version of MPVG reads {FORMAT}")
-        if not isinstance(data["shots"], list):
-            raise ValueError("`shots` is not a list")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MPVGError(f"{path} cannot be read ({error}); remove it and film the board again") from error
-    return dict(data)
+    except (OSError, ValueError, RecursionError) as error:
+        raise MPVGError(f"{path} cannot be read ({error}); {remedy}") from error
+    if isinstance(data, dict) and data.get("version", FORMAT) != FORMAT:
+        raise MPVGError(f"{path} has format {data['version']}; this version of MPVG reads {FORMAT}")
+    try:
+        return _Record.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(_fault(detail["loc"], detail["type"], detail["msg"]) for detail in error.errors())
+        raise MPVGError(f"{path} cannot be used ({faults}); {remedy}") from None
+
+
+def _fault(path: tuple[int | str, ...], kind: str, said: str) -> str:
+    """One thing wrong with film.json: "shots[2].take is missing"."""
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "the file"
+    return f"{where} is missing" if kind == "missing" else f"{where}: {said[0].lower()}{said[1:]}"

@@ -6,6 +6,7 @@ go of it when the process dies, however it dies.
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from contextlib import suppress
@@ -60,6 +61,14 @@ class Scratch:
                 alive.release()
         except OSError as error:
             raise unwritable(self._parent.parent, error) from error
+
+
+def require_writable(folder: Path) -> None:
+    """Raises InputError when a folder cannot be made or written, as far as can be told without making it."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    code = errno.ENOTDIR if not nearest.is_dir() else 0 if os.access(nearest, os.W_OK | os.X_OK) else errno.EACCES
+    if code:
+        raise unwritable(folder, OSError(code, os.strerror(code)))
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

@@ -156,6 +156,16 @@ def join_clips(clips: Sequence[Path], target: Path, scratch: Path) -> None:
     )
 
 
+def sound_fault(audio: Path) -> str | None:
+    """Why no sound can be read from a file ("is not there"), or None when it can."""
+    if not audio.is_file():
+        return "is not there"
+    with tempfile.TemporaryFile() as said:
+        beginning = ["-i", _address(audio), "-map", "0:a:0", "-t", "0.1", "-f", "null", "-"]
+        process = _start(beginning, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
+        return f"holds no sound that can be read ({_last_words(said)})" if process.wait() != 0 else None
+
+
 def add_audio(film: Path, audio: Path, target: Path, scratch: Path, *, seconds: float) -> None:
     """Lay a sound file under a film; the sound is cut, or filled up with silence, to the film's `seconds`.
 
@@ -223,6 +233,10 @@ def _address(path: Path) -> str:
 
 
 def _failure(path: Path, said: IO[bytes]) -> MPVGError:
+    return MPVGError(f"{path.name}: ffmpeg failed: {_last_words(said)}")
+
+
+def _last_words(said: IO[bytes]) -> str:
     said.seek(0)
     lines = [line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()]
-    return MPVGError(f"{path.name}: ffmpeg failed: {' / '.join(lines[-3:]) or 'it said nothing'}")
+    return " / ".join(lines[-3:]) or "it said nothing"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -100,6 +102,36 @@ def test_an_output_folder_that_cannot_be_written_is_one_clear_line(desk):
     assert result.exit_code == 2
     [line] = result.stderr.splitlines()
     assert "cannot be written" in line and "--out" in line
+
+
+def test_a_file_without_sound_is_refused_before_anything_is_loaded(desk):
+    song = desk.folder / "song.wav"
+    song.write_text("la la la")
+    result = desk.shoot("--audio", song)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"--audio: {song} holds no sound that can be read")
+    assert desk.backbone.encoded == [] and not desk.film.exists()
+
+
+NO_TORCH = """
+import sys
+from typer.testing import CliRunner
+from mpvg_core.backbone import load
+from mpvg_core.cli.main import app
+from mpvg_core.storyboard.plan import ModelLimits
+load.model_limits = lambda model: ModelLimits(model, 49, 8, 8, 64, 64, 16, 24, lambda text: len(text.split()))
+result = CliRunner().invoke(app, ["film", sys.argv[1], "--out", sys.argv[2]])
+assert result.exit_code == 2 and "cannot be written" in result.output, result.output
+assert "torch" not in sys.modules
+"""
+
+
+def test_an_output_folder_that_cannot_be_written_is_told_before_torch_is_loaded(desk):
+    (desk.folder / "out").write_text("a file")
+    words = [sys.executable, "-c", NO_TORCH, str(desk.board), str(desk.folder / "out" / "deep")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ctrl_c_ends_with_130_and_says_that_takes_are_kept(desk):

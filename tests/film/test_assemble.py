@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_film import FakeBackbone, contents, make_film, story_plan
 
 from mpvg_core.errors import InputError, MPVGError
-from mpvg_core.film import assemble
+from mpvg_core.film import assemble, durable
 from mpvg_core.film.assemble import assemble_film, blended, crossfade_frames, finish_film
 from mpvg_core.film.record import read_film
 from mpvg_core.film.takes import TakeStore
@@ -100,9 +102,54 @@ def test_a_damaged_record_is_an_error(tmp_path, text):
         read_film(store)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda data: data.pop("left_out"), "left_out is missing"),
+        (lambda data: data["shots"][1].pop("take"), "shots[1].take is missing"),
+        (lambda data: data["shots"][0].update(transition="fade"), "shots[0].transition: input should be 'cut' or"),
+        (lambda data: data["model"].pop("name"), "model.name is missing"),
+        (lambda data: data.update(size=[64]), "size[1] is missing"),
+        (lambda data: data.pop("version"), "version is missing"),
+    ],
+)
+def test_a_record_edited_by_hand_names_what_is_wrong_in_it(tmp_path, spoil, said):
+    make_film(tmp_path)
+    data = json.loads((tmp_path / "film.json").read_text("utf-8"))
+    spoil(data)
+    (tmp_path / "film.json").write_text(json.dumps(data), "utf-8")
+    with TakeStore(tmp_path) as store, pytest.raises(MPVGError) as caught:
+        read_film(store)
+    assert str(caught.value).startswith(f"{tmp_path / 'film.json'} cannot be used ({said}")
+    assert "film the board again" in str(caught.value)
+
+
 def test_a_missing_sound_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="is not there"):
         make_film(tmp_path, audio=tmp_path / "song.ogg")
+
+
+def test_a_film_without_sound_is_no_sound_file(tmp_path):
+    _, files = make_film(tmp_path / "silent")
+    with pytest.raises(InputError, match=r"film\.mp4: holds no sound that can be read"):
+        make_film(tmp_path / "film", audio=files.film)
+
+
+def test_a_film_held_open_by_a_player_is_said_with_the_remedy(tmp_path, monkeypatch):
+    make_film(tmp_path)
+
+    def held(source, target):
+        if Path(target).name == "film.mp4":
+            raise PermissionError(13, "Access is denied", str(source), None, str(target))
+        os.rename(source, target)
+
+    monkeypatch.setattr(durable.os, "replace", held)
+    with TakeStore(tmp_path) as store, pytest.raises(MPVGError) as caught:
+        finish_film(read_film(store), store)
+    assert str(caught.value) == (
+        f"{tmp_path / 'film.mp4'} cannot be replaced (Access is denied): "
+        f'close the player that holds it open, then run `mpvg assemble "{tmp_path}"`'
+    )
 
 
 def test_the_record_holds_no_time_and_the_hashes_of_the_files(tmp_path):
