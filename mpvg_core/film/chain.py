@@ -24,8 +24,8 @@ from ..history.history import PastShot, PromptHistory
 from ..storyboard.plan import FilmPlan, ShotPlan
 from .assemble import clip_record
 from .events import FilmEvent, OnEvent, unheard
-from .record import Film, FilmedShot
-from .route import Errand, plan_route
+from .record import Film, FilmedShot, another_film
+from .route import Errand, departures, plan_route
 from .settings import FilmSettings
 from .takes import CLIP, Take, TakeStore
 from .tensors import clip_features, set_aside, taken_up, write_latent
@@ -57,6 +57,8 @@ def film_storyboard(
     Raises InputError for what the artist can mend, MPVGError, naming the shot, for what went wrong on the way.
     """
     store.sweep()
+    if other := another_film(plan, store.folder):
+        on_event(FilmEvent("note", text=other))
     if adapter is None and any(shot.looks_back for shot in plan.shots):
         on_event(FilmEvent("note", text="no history adapter: every shot is filmed from its prompt alone"))
     adapter_print = adapter.fingerprint if adapter is not None else None
@@ -93,6 +95,10 @@ def _announce(errands: Sequence[Errand], on_event: OnEvent) -> None:
         if not errand.asked:
             needy = next(e.shot.name for e in errands if e.action == "film" and errand.number - 1 in e.remembered)
             text = f"shot {errand.shot.name!r} is filmed too: it has no take, and shot {needy!r} remembers it"
+            on_event(FilmEvent("note", errand.number, errand.shot.name, text=text))
+    for errand in errands:
+        if found := departures(errand):
+            text = f"shot {errand.shot.name!r} is locked: {'; '.join(found)}"
             on_event(FilmEvent("note", errand.number, errand.shot.name, text=text))
 
 

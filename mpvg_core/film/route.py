@@ -106,19 +106,34 @@ def plan_route(
             action = "kept" if take and not _misfits(plan, take) else "left out"
         errands.append(
             Errand(
-                *(
-                    index + 1,
-                    wish.id,
-                    shot,
-                    current[index],
-                    action,
-                    take if action != "left out" else None,
-                    index in asked,
-                ),
-                *(wish.inputs, wish.memories, wish.remembered, wish.selection),
+                number=index + 1,
+                id=wish.id,
+                shot=shot,
+                text=current[index],
+                action=action,
+                take=take if action != "left out" else None,
+                asked=index in asked,
+                inputs=wish.inputs,
+                memories=wish.memories,
+                remembered=wish.remembered,
+                selection=wish.selection,
             )
         )
     return errands, texts
+
+
+def departures(errand: Errand) -> list[str]:
+    """In what a locked take differs from its shot on the board: "its take shows 'a boat', the board says 'a ship'"."""
+    if errand.action != "locked" or errand.take is None:
+        return []
+    made, shot = errand.take.inputs, errand.shot
+    found = []
+    if made["prompt"] != shot.full_prompt:
+        found.append(f"its take shows {made['prompt']!r}, the board says {shot.full_prompt!r}")
+    for key, wanted in (("negative", shot.negative), ("seed", shot.seed), ("frames", shot.frames)):
+        if made[key] != wanted:
+            found.append(f"its take has {key} {made[key]!r}, the board says {wanted!r}")
+    return found
 
 
 def _wish(

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from fake_film import FakeAdapter, FakeBackbone, contents, make_film, settings, story_plan
+from fake_film import STORY, FakeAdapter, FakeBackbone, contents, make_film, settings, story_plan
 
 from mpvg_core.errors import InputError, MPVGError
 from mpvg_core.film.takes import TakeStore
@@ -162,6 +162,37 @@ def test_a_locked_take_stays_whatever_changes_and_is_what_is_remembered(tmp_path
     assert film.shots[0].take == kept
     assert backbone.denoised == 0
     assert "a castle" not in backbone.encoded  # what the take shows is compared, not what the board says now
+
+
+def test_a_locked_take_that_departs_from_the_board_says_in_what(tmp_path):
+    film, _ = make_film(tmp_path)
+    with TakeStore(tmp_path) as store:
+        for shot in film.shots[:2]:
+            store.lock(shot.name, shot.take.id)
+    changed = story_plan(dawn={"prompt": "a castle", "full_prompt": "a castle", "seed": 1})
+    _, _, heard = events_of(folder=tmp_path, plan=changed)
+    assert [(event.shot, event.text) for event in heard if event.kind == "note"] == [
+        (
+            "dawn",
+            "shot 'dawn' is locked: its take shows 'a red boat leaves the harbour', the board says 'a castle'; "
+            "its take has seed 100, the board says 1",
+        )
+    ]
+
+
+def test_a_folder_that_holds_another_film_is_told_before_filming(tmp_path):
+    make_film(tmp_path)
+    _, _, heard = events_of(folder=tmp_path, plan=story_plan({"dawn": "a castle"}))
+    assert heard[0].kind == "note"
+    assert "holds another film" in heard[0].text and "'a red boat leaves the harbour'" in heard[0].text
+    assert "--out or title" in heard[0].text
+
+
+@pytest.mark.parametrize("prompts", [STORY, {"new": "a castle", "home": STORY["home"]}])
+def test_a_film_that_keeps_one_shot_is_no_other_film(tmp_path, prompts):
+    make_film(tmp_path)
+    _, _, heard = events_of(folder=tmp_path, plan=story_plan(prompts))
+    assert not [event for event in heard if event.kind == "note"]
 
 
 def test_a_locked_take_of_another_size_is_refused_with_the_remedy(tmp_path):
