@@ -87,7 +87,27 @@ def test_a_first_block_with_a_prompt_is_board_and_shot() -> None:
         ("title: x", "b.txt:1: 'shots' is empty"),
         ("---", "b.txt:1: 'shots' is empty"),
         ("# only a remark", "b.txt:1: 'shots' is empty"),
+        ("A dog.\nstyle: ink\nA cat.", "b.txt:2: 'style' stands where a prompt is expected"),
+        ("A dog.\nStyle: ink", "move it to the top of the file"),
+        ("looks_back: all\nA dog.", "b.txt:1: 'looks_back' stands where a prompt is expected"),
+        ("A dog.\nlooks-back: all\nA cat.", "in a block between lines of ---"),
+        ("A dog.\nseed: 3", "to the top of the file, or above its shot's prompt"),
+        ("- A dog.\n- name: b", "b.txt:2: 'name' stands where a prompt is expected"),
+        ("A dog.\n---\nA cat\nseconds: 2", "b.txt:4: 'seconds' stands where a prompt is expected"),
+        ("prompts:\n - A dog.\n - A cat.", "b.txt:1: 'prompts:' is written as YAML"),
+        ("film:\n- A dog.", "b.txt:1: 'film:' is written as YAML"),
+        ("film: [A dog., A cat.]", "b.txt:1: 'film: [A dog., A cat.]' is written as YAML"),
+        ("- prompt: A dog.\n  seconds: 2", "b.txt:1: '- prompt: A dog.' is written as YAML"),
+        ('["A dog.", "A cat."]', "b.txt:1: the storyboard is a list of 2; expected keys and values, among them"),
+        ("[Mia] runs.\n[Tom] runs.", "or begin a prompt with a word"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(text: str, says: str) -> None:
     assert says in problem_of(text)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["Mia: runs.", "Close-up: a style of ink.", "Mia: [laughing] come here!", "Overview: a town.", "a - b"]
+)
+def test_a_prompt_may_hold_colons_brackets_and_hyphens(prompt: str) -> None:
+    assert prompts_of(f"A dog.\n{prompt}") == ["A dog.", prompt]

@@ -20,7 +20,10 @@ def load_json(text: str, source: str) -> tuple[Any, dict[Path, int], tuple[Probl
         data = json.loads(text, parse_int=_integer, parse_constant=_not_a_number)
     except json.JSONDecodeError as error:
         what = f"not JSON, column {error.colno}: {error.msg[0].lower()}{error.msg[1:]}"
-        raise InputError(Problem(f"{source}:{error.lineno}", what, "", "check quotes, commas and brackets")) from None
+        remedy = "check quotes, commas and brackets"
+        if text.lstrip().startswith("["):
+            remedy = 'write {"shots": […]}, or begin a prompt with a word: what starts with [ is read as JSON'
+        raise InputError(Problem(f"{source}:{error.lineno}", what, "", remedy)) from None
     except RecursionError:
         what = "the lists and mappings are nested too deeply"
         raise InputError(Problem(source, what, "", "check the brackets")) from None

@@ -38,5 +38,6 @@ def read_json(text: str, source: str) -> Draft:
 def _draft(data: Any, lines: dict[Path, int], problems: tuple[Problem, ...], source: str) -> Draft:
     if not isinstance(data, dict):
         expected = "keys and values, among them a list 'shots'"
-        raise InputError((*problems, Problem(f"{source}:1", f"the storyboard is {shown(data)}", expected)))
+        remedy = "put 'shots' before the list" if isinstance(data, list) else ""
+        raise InputError((*problems, Problem(f"{source}:1", f"the storyboard is {shown(data)}", expected, remedy)))
     return Draft(data, lines, problems)

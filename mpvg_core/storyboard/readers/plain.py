@@ -16,7 +16,8 @@ Blocks: ``key: value`` heads, then the prompt, on as many lines as it needs.
     Mia rests under a tree.
 
 The first block is the board's if it has no prompt; if it has one, its title, style, fps and size are the board's, the
-rest the shot's. A head that is nearly a known key is refused as mistyped; any other 'word: …' begins the prompt.
+rest the shot's. A head that is nearly a known key is refused as mistyped, one that stands anywhere else as out of
+place, and so are lists and keys of YAML, which this is not; any other 'word: …' begins the prompt.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ SHOT_KEYS = ("name", "seconds", "frames", "seed", "transition", "transition_seco
 _ONLY_BOARD = tuple(key for key in BOARD_KEYS if key not in SHOT_KEYS)
 _NUMBERS = ("seed", "fps", "seconds", "frames", "transition_seconds")
 
+_YAML_KEYS = ("shots", "cast", "places", "prompt", "prompts")
+
 _RULE = re.compile(r"-{3,}")
 _HEAD = re.compile(r"([A-Za-z][A-Za-z _-]{0,30}?)\s*[:：]\s*(.*)")
+_BULLET = re.compile(r"[-*•]\s+")
+_OPENS_LIST = re.compile(r"[A-Za-z_][\w-]*:(?:\s*(?:\[.*\]|\{.*\}))?")
 
 Line = tuple[int, str]
 
@@ -72,6 +77,7 @@ class _Reading:
     def single_lines(self, lines: Sequence[Line]) -> None:
         heads, rest = self._heads(lines, BOARD_KEYS)
         self._set(self.board, (), heads)
+        self._refuse_misplaced(rest)
         prompts = without_numbers([line for _, line in rest])
         rest = [(number, prompt) for (number, _), prompt in zip(rest, prompts, strict=True)]
         for number, line in rest:
@@ -108,6 +114,7 @@ class _Reading:
         shot: dict[str, Any] = {}
         path = ("shots", len(self.shots))
         self._set(shot, path, [head for head in heads if head[0] in SHOT_KEYS])
+        self._refuse_misplaced(rest)
         if rest:
             shot["prompt"] = " ".join(line for _, line in rest)
             self.lines[(*path, "prompt")] = rest[0][0]
@@ -122,7 +129,7 @@ class _Reading:
         heads: list[tuple[str, str, int]] = []
         for index, (number, line) in enumerate(lines):
             match = _HEAD.fullmatch(line)
-            key = re.sub(r"[\s-]+", "_", match[1].lower()) if match else ""
+            key = _key(match[1]) if match else ""
             if match and key in keys:
                 heads.append((key, match[2], number))
             elif match and " " not in match[1] and (guess := closest(key, keys, 0.76)):
@@ -132,12 +139,33 @@ class _Reading:
                 return heads, list(lines[index:])
         return heads, []
 
+    def _refuse_misplaced(self, rest: Sequence[Line]) -> None:
+        """Complain of lines that would be taken for prompts and were not meant so."""
+        for index, (number, line) in enumerate(rest):
+            following = rest[index + 1][1] if index + 1 < len(rest) else ""
+            match = _HEAD.fullmatch(_BULLET.sub("", line, count=1))
+            key = _key(match[1]) if match else ""
+            opens_list = _OPENS_LIST.fullmatch(line) and (not line.endswith(":") or _BULLET.match(following))
+            if opens_list or key in _YAML_KEYS:
+                what = f"{shown(line)} is written as YAML, and this is plain text"
+                remedy = "name the list 'shots:' to make it YAML, or write the prompts alone"
+                self.complain(number, what, "a prompt", remedy)
+            elif key in BOARD_KEYS or key in SHOT_KEYS:
+                top, above = "to the top of the file", "above its shot's prompt, in a block between lines of ---"
+                places = [*([top] if key in BOARD_KEYS else []), *([above] if key in SHOT_KEYS else [])]
+                what = f"'{key}' stands where a prompt is expected"
+                self.complain(number, what, "a prompt", f"move it {', or '.join(places)}")
+
     def _set(self, part: dict[str, Any], path: Path, heads: Sequence[tuple[str, str, int]]) -> None:
         for key, value, line in heads:
             if key in part:
                 self.complain(line, f"'{key}' is given twice", "it once", "remove one")
             self.lines[(*path, key)] = line
             part[key] = _value(key, value)
+
+
+def _key(head: str) -> str:
+    return re.sub(r"[\s-]+", "_", head.lower())
 
 
 def _value(key: str, text: str) -> Any:
