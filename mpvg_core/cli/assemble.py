@@ -14,7 +14,7 @@ Audio = Annotated[Path | None, typer.Option(metavar="FILE", help="A sound file t
 
 
 @with_exit_codes
-def assemble(folder: Folder, audio: Audio = None) -> None:
+def assemble(context: typer.Context, folder: Folder, audio: Audio = None) -> None:
     """Put a film together again from its takes: no model is loaded, nothing is filmed."""
     from ..film.assemble import finish_film
     from ..film.record import read_film

@@ -18,7 +18,11 @@ Seed = Annotated[int | None, typer.Option(help="Seed of the board, in place of i
 
 
 def plan_board(board: str, model: str, seed: int | None) -> tuple[FilmPlan, ModelLimits]:
-    """The plan of a storyboard for a model, and the model's limits; no torch. Raises InputError with all problems."""
+    """The plan of a storyboard for a model, and the model's limits; no torch.
+
+    Raises InputError in two stages: with all problems of the writing first, and once the board can be read, with all
+    that the model cannot film of it.
+    """
     from ..backbone.load import model_limits
 
     if board == "-":

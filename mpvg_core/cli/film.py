@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 @with_exit_codes
 def film(
+    context: typer.Context,
     board: Board,
     model: Model = "pocket",
     adapter: Annotated[

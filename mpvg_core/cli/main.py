@@ -32,13 +32,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error arose.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Say the version and stop.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Film storyboards: every shot is made from its prompt and from what the earlier shots showed."""
-    show_tracebacks(debug)
+    show_tracebacks(context, debug)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from .outcome import with_exit_codes
 
 @with_exit_codes
 def plan(
+    context: typer.Context,
     board: Board,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object with the list `shots`.")] = False,
     model: Model = "pocket",

@@ -23,7 +23,9 @@ ShotChoice = Annotated[str, typer.Argument(metavar="SHOT", help="A shot's number
 @app.command("list")
 @with_exit_codes
 def list_takes(
-    folder: Folder, as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False
+    context: typer.Context,
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
     """Print every take: its shot, its seed, whether the film uses it, whether it is locked."""
     store = _store(folder)
@@ -56,6 +58,7 @@ def list_takes(
 @app.command("lock")
 @with_exit_codes
 def lock_take(
+    context: typer.Context,
     folder: Folder,
     shot: ShotChoice,
     take: Annotated[str, typer.Argument(help="The take's id; by default the one the film uses.")] = "",
@@ -72,7 +75,7 @@ def lock_take(
 
 @app.command("unlock")
 @with_exit_codes
-def unlock_take(folder: Folder, shot: ShotChoice) -> None:
+def unlock_take(context: typer.Context, folder: Folder, shot: ShotChoice) -> None:
     """Let a shot be filmed anew when it changes."""
     with _store(folder) as store:
         name = _shot_name(store, shot)
@@ -82,6 +85,7 @@ def unlock_take(folder: Folder, shot: ShotChoice) -> None:
 @app.command("remove")
 @with_exit_codes
 def remove_takes(
+    context: typer.Context,
     folder: Folder,
     takes: Annotated[list[str] | None, typer.Argument(metavar="[TAKE]...", help="Ids of takes.")] = None,
     unused: Annotated[

@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from mpvg_core import pocket
+from mpvg_core.backbone import load
+
+find_limits = load.model_limits  # before the desk puts its own in its place
+POCKET = Path(pocket.__file__).parent / "weights" / "tokenizer"
 
 
 def test_json_tells_every_resolved_shot(desk):
@@ -42,6 +49,40 @@ def test_all_problems_of_a_board_are_said_with_file_and_line_and_exit_2(desk):
     assert result.exit_code == 2 and result.stdout == ""
     lines = result.stderr.splitlines()
     assert len(lines) >= 3 and all(f"{desk.board}:" in line for line in lines)
+
+
+TAV = json.loads((Path(__file__).parents[1] / "storyboard" / "data" / "tav_prompts.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(("group", "shots"), [("A", 1), ("B", 2), ("C", 2)])
+def test_all_published_transition_prompts_plan_as_so_many_shots(desk, group, shots):
+    assert len(TAV[group]) == 20
+    for number, prompt in enumerate(TAV[group]):
+        desk.board = desk.folder / f"{group}{number}.txt"
+        desk.board.write_text(prompt, "utf-8")
+        by_file = desk.mpvg("plan", desk.board, "--json")
+        piped = desk.mpvg("plan", "-", "--json", stdin=prompt)
+        assert (by_file.exit_code, piped.exit_code) == (0, 0), prompt
+        planned = json.loads(by_file.stdout)["shots"]
+        assert planned == json.loads(piped.stdout)["shots"]
+        assert len(planned) == shots, prompt
+        assert [shot["looks_back"] for shot in planned] == [[], ["shot 1"]][:shots]
+        said = "".join(shot["prompt"] for shot in planned)
+        assert all(shot["prompt"] in prompt for shot in planned) and len(said) >= len(prompt) - 24
+        assert not set("：；") & set(said), prompt  # neither a marker nor what stands between scenes is filmed
+
+
+@pytest.mark.skipif(not POCKET.is_dir(), reason="the pocket model's weights are not here")
+def test_the_pocket_models_own_limits_take_the_published_prompts(desk, monkeypatch):
+    monkeypatch.setattr(load, "model_limits", find_limits)
+    for group, shots in (("A", 1), ("B", 2), ("C", 2)):
+        result = desk.mpvg("plan", "-", "--json", stdin=TAV[group][0])
+        assert len(json.loads(result.stdout)["shots"]) == shots
+
+
+def test_debug_holds_for_one_run_only(desk):
+    assert "Traceback" in desk.mpvg("--debug", "plan", "nowhere.yaml").stderr
+    assert "Traceback" not in desk.mpvg("plan", "nowhere.yaml").stderr
 
 
 @pytest.mark.parametrize("words", [["plan"], ["fly"], ["plan", "a", "b"], ["plan", "x", "--seed", "red"]])
