@@ -22,6 +22,7 @@ from ..errors import InputError, MPVGError
 from ..history.adapter import HistoryAdapter, require_fit
 from ..history.history import PastShot, PromptHistory
 from ..storyboard.plan import FilmPlan, ShotPlan
+from ..storyboard.words import shot_label
 from .assemble import clip_record
 from .events import FilmEvent, OnEvent, unheard
 from .record import Film, FilmedShot, another_film
@@ -94,11 +95,11 @@ def _announce(errands: Sequence[Errand], on_event: OnEvent) -> None:
     for errand in work:
         if not errand.asked:
             needy = next(e.shot.name for e in errands if e.action == "film" and errand.number - 1 in e.remembered)
-            text = f"shot {errand.shot.name!r} is filmed too: it has no take, and shot {needy!r} remembers it"
+            text = f"{shot_label(errand.shot.name)} is filmed too: it has no take, and {shot_label(needy)} remembers it"
             on_event(FilmEvent("note", errand.number, errand.shot.name, text=text))
     for errand in errands:
         if found := departures(errand):
-            text = f"shot {errand.shot.name!r} is locked: {'; '.join(found)}"
+            text = f"{shot_label(errand.shot.name)} is locked: {'; '.join(found)}"
             on_event(FilmEvent("note", errand.number, errand.shot.name, text=text))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -238,5 +239,6 @@ def _failure(path: Path, said: IO[bytes]) -> MPVGError:
 
 def _last_words(said: IO[bytes]) -> str:
     said.seek(0)
-    lines = [line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+    text = re.sub(r"^\[[^\]]* @ 0x[0-9a-f]+\] *", "", said.read().decode(errors="replace"), flags=re.MULTILINE)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " / ".join(lines[-3:]) or "it said nothing"
