@@ -147,15 +147,12 @@ def look_figures(films: Sequence[FilmedStory]) -> dict[str, dict[str, float]]:
 
 
 def share(values: Sequence[float]) -> dict[str, float]:
-    """Mean, half of its 95 % interval (normal approximation), and the number of values."""
+    """Mean, half the width of its 95 % interval (Wilson's, right near 0 and 1 too), and the number of values."""
     if not values:
         return {"mean": math.nan, "interval": math.nan, "n": 0}
-    mean = float(np.mean(values))
-    return {
-        "mean": round(mean, 4),
-        "interval": round(1.96 * math.sqrt(mean * (1 - mean) / len(values)), 4),
-        "n": len(values),
-    }
+    mean, count, z = float(np.mean(values)), len(values), 1.96
+    half = z * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    return {"mean": round(mean, 4), "interval": round(half, 4), "n": count}
 
 
 def lone_stories(count: int, shots: int, first_seed: int = 0) -> list[Story]:

@@ -27,7 +27,7 @@ from .history import Probes, new_adapter, story_space, train_history
 from .latents import LatentBasis, fit_basis
 from .world import draw_scene, draw_story
 
-BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 3100, 900, 600, 1800
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 3100, 900, 1100, 2000
 BASIS_CLIPS = 400
 DEFAULTS = {"steps": 25, "text_scale": 2.5, "history_scale": 1.0}
 
