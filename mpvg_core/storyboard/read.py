@@ -4,8 +4,8 @@ How the format is told, in this order, and the same for the same input always:
 
 1. A file ending in .yaml or .yml is YAML; one ending in .json is JSON.
 2. Text that starts with ``{`` is JSON. JSON with 'scenes' and no 'shots' is a StoryMem script, other JSON is our own.
-3. Text with one of HoloCine's tags (``[global caption]``, ``[per shot caption]``, ``[shot cut]``) is HoloCine's; other
-   text that starts with ``[`` is read as JSON, which says what is missing.
+3. Text with one of HoloCine's tags (``[global caption]``, ``[per shot caption]``, ``[shot cut]``) is HoloCine's; a list
+   of JSON is read as JSON, which says what is missing (``[Mia] runs.`` is a prompt).
 4. Text with a line that starts with ``shots:`` or ``version:`` is our own YAML.
 5. A text that is one transition prompt - 'Previous scene: …; next scene: …', or a single line of clauses joined by
    semicolons - is that.
@@ -39,6 +39,7 @@ READERS: Mapping[str, Callable[[str, str], Draft]] = {
 }
 """Each format's name and reader."""
 
+_JSON_LIST = re.compile(r"""\s*\[\s*(?:[{\["\]\d-]|$)""")
 _OWN_KEY = re.compile(r"^(?:shots|version)\s*:", re.MULTILINE)
 
 
@@ -76,7 +77,7 @@ def tell_format(text: str, source: str = "<text>") -> str:
         return "json"
     if is_holocine(text):
         return "holocine"
-    if text.lstrip().startswith("["):
+    if _JSON_LIST.match(text):
         return "json"
     if _OWN_KEY.search(text):
         return "yaml"
