@@ -106,7 +106,8 @@ def test_a_mistake_is_named_with_its_line(text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", ["Mia: runs.", "Close-up: a style of ink.", "Mia: [laughing] come here!", "[Mia] runs.", "Overview: a town.", "a - b"]
+    "prompt",
+    ["Mia: runs.", "Close-up: a style of ink.", "Mia: [laughing] come!", "[Mia] runs.", "Overview: a town.", "a - b"],
 )
 def test_a_prompt_may_hold_colons_brackets_and_hyphens(prompt: str) -> None:
     assert prompts_of(f"A dog.\n{prompt}") == ["A dog.", prompt]
