@@ -70,8 +70,7 @@ class _JsonWords:
     def known(self) -> tuple[str, ...]:
         if not self.whole_words:
             return ()
-        words = sorted(self.tokenizer.get_vocab().items(), key=lambda entry: entry[1])
-        return tuple(word for word, _ in words if not word.startswith("<"))
+        return tuple(sorted(word for word in self.tokenizer.get_vocab() if word.isalpha()))
 
 
 @dataclass(frozen=True)

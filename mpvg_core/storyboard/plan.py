@@ -270,7 +270,7 @@ def _unknown_word_problems(shot: ShotPlan, limits: ModelLimits) -> Iterator[Prob
         return
     guesses: Mapping[str, str | None] = {word: closest(word, limits.known_words) for word in unknown}
     hints = ", ".join(f"'{guess}' for '{word}'" for word, guess in guesses.items() if guess)
-    known = ", ".join(limits.known_words[:80]) + (" …" if len(limits.known_words) > 80 else "")
+    known = ", ".join(limits.known_words)
     what = f"model '{limits.model}' does not know {', '.join(shown(word) for word in unknown)}"
     remedy = f"did you mean {hints}?" if hints else "use its words, or choose a larger model"
     yield Problem(shot.where or shot_label(shot.name), what, f"its own words: {known}" if known else "", remedy)

@@ -103,5 +103,5 @@ def test_the_adapter_fits_the_model(backbone: Any) -> None:
 def test_a_word_that_the_model_does_not_know_is_an_error_that_lists_those_it_knows() -> None:
     limits = model_limits("pocket")
     plan = plan_film(parse_storyboard("Actor 1 is riding a bicycle on the moon."), limits)
-    with pytest.raises(InputError, match=r"(?s)bicycle.*playground"):
+    with pytest.raises(InputError, match=r"(?s)'bicycle'; expected its own words: .*playground.*walking"):
         require_known_words(plan, limits)
