@@ -11,6 +11,7 @@ GIB = 2**30
 # Activations of one branch take 0.7 GiB (2b) and 1.1 GiB (5b) at 480x720x49; the rest is for the decoder.
 SAMPLING_ROOM = 2 * GIB
 ENCODING_ROOM = GIB // 2
+SMALL = GIB // 16
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ def free_bytes(device: torch.device) -> int | None:
 
 def weight_bytes(module: Any) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
+
+
+def settle_threads(transformer: Any, device: torch.device) -> None:
+    """One thread for a model so small that several only wait for one another; its films are then the same on every
+    CPU."""
+    if device.type == "cpu" and weight_bytes(transformer) < SMALL:
+        torch.set_num_threads(1)
 
 
 def stream_blocks(transformer: Any, device: torch.device) -> None:

@@ -69,10 +69,12 @@ def film(
         not_yet = _lock_last_takes(store, to_lock)
 
         from ..backbone.load import load_backbone
+        from ..backbone.memory import settle_threads
         from ..film.assemble import finish_film
         from ..film.chain import film_storyboard
 
         backbone = load_backbone(model, device=device, dtype=dtype)
+        settle_threads(backbone.transformer, backbone.device)
         history = _adapter(adapter, model, backbone.device)
         filmed = film_storyboard(plan, backbone, history, settings, store, only=only, on_event=watch)
         for shot in filmed.shots:

@@ -92,8 +92,8 @@ def select_tokens(
     chosen.
     """
     settings = settings or SelectionSettings()
-    usable = [_usable(text) for text in past]
-    goal = _usable(current)
+    usable = [telling_tokens(text) for text in past]
+    goal = telling_tokens(current)
     vectors, aims = _unit_vectors(
         [text.embeds[keep] for text, keep in zip(past, usable, strict=True)], current.embeds[goal], space
     )
@@ -118,7 +118,7 @@ def select_tokens(
     return _within_budget(found, settings)
 
 
-def _usable(text: TextEmbedding) -> Tensor:
+def telling_tokens(text: TextEmbedding) -> Tensor:
     mask = text.mask.cpu()
     telling = torch.zeros(len(text.pieces), dtype=torch.bool)
     for word in _words(text.pieces, mask.tolist()):

@@ -18,7 +18,7 @@ from ..backbone.interface import TextEmbedding
 from ..diffusion.inject import ConcatInjection, HistoryConditioning, injected
 from ..history.adapter import HistoryAdapter
 from ..history.decouple import DecouplingEncoder
-from ..history.select import SelectionSettings
+from ..history.select import SelectionSettings, telling_tokens
 from ..history.semantics import VideoSemanticExtractor
 from ..history.space import TokenSpace, fit_token_space
 from ..training.memory import MemoryBatch, Remembered, gather, remember
@@ -33,7 +33,7 @@ from .world import PLACES, draw_story
 
 WIDTH = 128
 PLACE_CODE = 160
-SELECTION = SelectionSettings()
+SELECTION = SelectionSettings(threshold=0.905)  # the same number elsewhere: 95 % above it; another number: 3 %
 TEXT_DROPOUT = 0.1
 CLIP_NOISE = 0.3  # remembered clips are generated ones in a film: the extractor must see through their faults
 GROUNDING = 0.2  # weight of the seeing losses while the adapter learns to tell
@@ -157,14 +157,16 @@ def encode_prompts(text_encoder: nn.Module, words: Any, prompts: Sequence[str]) 
 
 
 def story_space(text_encoder: nn.Module) -> TokenSpace:
-    """The space in which prompts of the toy world are compared, fitted to the prompts of 400 training stories."""
+    """The space in which prompts of the toy world are compared, fitted to the telling tokens of 500 training
+    stories."""
     rng = np.random.default_rng(11)
     prompts = []
-    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 400):
-        prompts += [tell(scene, rng, told=bool(rng.random() < 0.2)) for scene in draw_story(seed, shots=3).scenes]
+    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 500):
+        prompts += [tell(scene, rng, told=bool(rng.random() < 0.2)) for scene in draw_story(seed, shots=4).scenes]
     texts = encode_prompts(text_encoder, tokenizer(), prompts)
-    pieces = [piece for text in texts for piece, word in zip(text.pieces, text.mask.tolist(), strict=True) if word]
-    return fit_token_space(torch.cat([text.embeds[text.mask] for text in texts]), pieces)
+    telling = [telling_tokens(text) for text in texts]
+    pieces = [text.pieces[i] for text, keep in zip(texts, telling, strict=True) for i in keep.nonzero().flatten()]
+    return fit_token_space(torch.cat([text.embeds[keep] for text, keep in zip(texts, telling, strict=True)]), pieces)
 
 
 def _owners(pieces: Sequence[str]) -> Tensor:
