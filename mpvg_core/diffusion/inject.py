@@ -12,6 +12,7 @@ the blocks run once more then, and must find the hooks.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -71,18 +72,18 @@ class HistoryConditioning:
         return replace(self, tokens=self.tokens[:, kept], mask=None if bool(mask.all()) else mask, kinds=kinds)
 
 
-class Injection(nn.Module):
+class Injection(nn.Module, ABC):
     """What both ways share: `history_dim`, the plain numbers they are built from, and the hooks they set."""
 
     history_dim: int
 
+    @abstractmethod
     def config(self) -> dict[str, Any]:
         """Plain numbers (JSON) from which `injection_from_config` builds the module again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attach(self, transformer: nn.Module, conditioning: HistoryConditioning) -> Iterator[RemovableHandle]:
         """Set the hooks one by one, each handed over as soon as it is set."""
-        raise NotImplementedError
 
 
 class ConcatInjection(Injection):

@@ -51,6 +51,9 @@ class FakeInjection(Injection):
 
     history_dim = WIDTH
 
+    def config(self) -> dict[str, Any]:
+        return {"form": "fake"}
+
     def attach(self, transformer: nn.Module, conditioning: HistoryConditioning) -> Iterator[Any]:
         shift = conditioning.tokens.mean()
         yield transformer.register_forward_hook(lambda module, args, output: output + shift)
