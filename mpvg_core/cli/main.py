@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import assemble, film, plan, takes
+from . import assemble, bench, film, plan, takes
 from .outcome import show_tracebacks
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app.command("film")(film.film)
 app.command("plan")(plan.plan)
 app.command("assemble")(assemble.assemble)
 app.add_typer(takes.app, name="takes")
+app.add_typer(bench.app, name="bench")
+app.add_typer(bench.pocket, name="pocket")
 
 
 def _version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ a an the and or of in on at to by for from with is are was were be been it its t
 next we see he she they his her their as into over under up down out off not no
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
+_T = TypeVar("_T")
+ReferenceName = Literal["newest", "oldest"]
+REFERENCES: tuple[str, ...] = get_args(ReferenceName)
 _WORD_START = "▁"  # of a SentencePiece piece; vocabularies of whole words do without
 
 
@@ -30,12 +34,15 @@ _WORD_START = "▁"  # of a SentencePiece piece; vocabularies of whole words do 
 class SelectionSettings:
     """threshold: least cosine similarity of a kept token to a token it serves, in -1..1 (above 1 nothing is kept).
 
-    budget: most tokens kept of all past shots together, shared out newest first (see budget.py).
-    Raises InputError for a threshold below -1 or a negative budget.
+    budget: most tokens kept of all past shots together, shared out from the reference shots on (see budget.py).
+    reference: which shot speaks for a thing that several showed. `newest` follows what changes, but copies copies, so
+    that faults add up over a long film; `oldest` goes back to where the thing was first seen.
+    Raises InputError for a threshold below -1, a negative budget or an unknown reference.
     """
 
     threshold: float = 0.6
     budget: int = 64
+    reference: ReferenceName = "newest"
 
     def __post_init__(self) -> None:
         problems = []
@@ -43,6 +50,9 @@ class SelectionSettings:
             problems.append(Problem("selection", f"a threshold of {self.threshold}", "-1 or more"))
         if self.budget < 0:
             problems.append(Problem("selection", f"a budget of {self.budget} tokens", "0 or more"))
+        if self.reference not in REFERENCES:
+            expected = f"one of {', '.join(REFERENCES)}"
+            problems.append(Problem("selection", f"a reference {self.reference!r}", expected))
         if problems:
             raise InputError(problems)
 
@@ -86,10 +96,10 @@ def select_tokens(
 
     Token vectors e (past) and c (current) are centred on the mean of all of them, since text encoders' states share a
     large common part, and normalised; s(k, j) = max_i <e_j^k, c_i>. With `space`, an adapter's own, they are turned
-    into that space instead of centred. Shots are visited from the newest to the oldest: a token is kept if
-    s >= threshold for some current token that no newer shot has covered ("keep only the last clip"). What is over a
-    shot's share of the budget is dropped, lowest s first. Padding, specials, punctuation and stop words are never
-    chosen.
+    into that space instead of centred. Shots are visited from the newest to the oldest ("keep only the last clip"), or
+    the other way round if the reference is the oldest: a token is kept if s >= threshold for some current token that no
+    shot visited before has covered. What is over a shot's share of the budget is dropped, lowest s first. Padding,
+    specials, punctuation and stop words are never chosen.
     """
     settings = settings or SelectionSettings()
     usable = [telling_tokens(text) for text in past]
@@ -100,7 +110,7 @@ def select_tokens(
     goal_index = goal.nonzero().flatten()
     covered = torch.zeros(len(aims), dtype=torch.bool)
     masks, scores, serves = [], [], []
-    for text, keep, own in reversed(list(zip(past, usable, vectors, strict=True))):
+    for text, keep, own in _in_order(list(zip(past, usable, vectors, strict=True)), settings):
         # (past tokens, current tokens); rounded, so that equal vectors have a similarity of exactly 1
         similarity = (own @ aims.T).round(decimals=5).clamp(-1, 1)
         score = torch.full((len(text.ids),), -torch.inf)
@@ -114,8 +124,13 @@ def select_tokens(
         masks.append(serve >= 0)
         scores.append(score)
         serves.append(serve)
-    found = TokenSelection(tuple(masks[::-1]), tuple(scores[::-1]), tuple(serves[::-1]))
+    found = TokenSelection(*(tuple(_in_order(part, settings)) for part in (masks, scores, serves)))
     return _within_budget(found, settings)
+
+
+def _in_order(shots: Sequence[_T], settings: SelectionSettings) -> list[_T]:
+    """From the order of the film to that of the visits, and back."""
+    return list(shots) if settings.reference == "oldest" else list(shots)[::-1]
 
 
 def telling_tokens(text: TextEmbedding) -> Tensor:
@@ -156,7 +171,9 @@ def _unit_vectors(past: Sequence[Tensor], current: Tensor, space: TokenSpace | N
 
 
 def _within_budget(found: TokenSelection, settings: SelectionSettings) -> TokenSelection:
-    shares = share_budget([int(mask.sum()) for mask in found.masks], settings.budget)
+    # share_budget favours the last of its list; the favourites here are the shots visited first.
+    counts = _in_order([int(mask.sum()) for mask in found.masks], settings)[::-1]
+    shares = _in_order(share_budget(counts, settings.budget)[::-1], settings)
     masks, serves = [], []
     for share, mask, score, serve in zip(shares, found.masks, found.scores, found.serves, strict=True):
         order = score.masked_fill(~mask, -torch.inf).argsort(descending=True, stable=True)[:share]

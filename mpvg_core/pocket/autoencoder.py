@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from ..backbone.construct import new_vae
-from ..training.optimise import Journal, MovingAverage, Optimisers, warmup_stable_decay
+from ..training.optimise import Optimisers, warmup_stable_decay
+from ..training.run import Run
 from .batches import FIRST_TRAINING_SEED, as_pixels
 from .latents import BLOCK, CHANNELS, LatentBasis
 from .world import SIZE, draw_scene, draw_story
@@ -27,7 +28,6 @@ VAE: dict[str, Any] = {
 CROP = 32
 LOG_VARIANCE = -10.0
 LATENT_NOISE = 0.03  # the denoiser's latents are never exact: the decoder must forgive that much
-ENCODER_EVERY = 2
 
 
 def draw_pixels(rng: np.random.Generator, count: int) -> torch.Tensor:
@@ -70,15 +70,12 @@ def train_autoencoder(
         for name, parameter in vae.named_parameters():
             if name.endswith("conv_y.conv.bias"):
                 parameter.fill_(1.0)  # spatial norm multiplies by conv_y(z): start as a plain norm
-    average = MovingAverage(modules, decay=0.995)
-    journal, start = Journal(folder), 0
-    checkpoint = journal.load()
-    if checkpoint:
-        vae.load_state_dict(checkpoint["modules"]["vae"])
-        optimisers.load_state_dict(checkpoint["optimisers"])
-        average.shadow, average.count, start = checkpoint["average"], checkpoint["step"], checkpoint["step"]
-    for step in range(start, steps):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    # An error in a latent's channel moves pixels by one over its scale: count it half for itself, half for that.
+    importance = basis.scale.pow(-2)
+    importance = 0.5 + 0.5 * (importance / importance.mean()).view(1, -1, 1, 1, 1)
+    run = Run(folder, modules, optimisers, decay=0.995, seed=seed, save_every=save_every)
+    for step in range(run.start, steps):
+        generator = run.generator(step)
         rng = np.random.default_rng([seed, 5, step])
         whole = step >= whole_from * steps
         pixels = draw_pixels(rng, batch // 4 if whole else batch)
@@ -94,33 +91,21 @@ def train_autoencoder(
             decoded = vae.decode(noisy).sample.float()
         error = decoded - video
         loss = error.abs().mean() + 4 * error.square().mean()
-        encoded_error = torch.zeros(())
-        if step % ENCODER_EVERY == 0:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                posterior = vae.encode(video).latent_dist
-            encoded_error = (posterior.mean.float() - given).square().mean()
-            loss = loss + encoded_error + 1e-3 * (posterior.logvar.float() - LOG_VARIANCE).square().mean()
-        loss.backward()
-        optimisers.step(warmup_stable_decay(step, steps, warmup=30))
-        average.update(modules)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            posterior = vae.encode(video).latent_dist
+        encoded_error = (importance * (posterior.mean.float() - given).square()).mean()
+        loss = loss + encoded_error + 1e-3 * (posterior.logvar.float() - LOG_VARIANCE).square().mean()
+        run.update(loss, warmup_stable_decay(step, steps, warmup=30))
         if step % 20 == 0:
-            journal.log(
+            run.journal.log(
                 step=step,
                 psnr=round(float(10 * torch.log10(4 / error.detach().square().mean())), 2),
                 encoder=round(float(encoded_error.detach()), 4),
             )
-        if (step + 1) % save_every == 0 or step + 1 == steps:
-            journal.save(
-                {
-                    "step": step + 1,
-                    "modules": {"vae": vae.state_dict()},
-                    "optimisers": optimisers.state_dict(),
-                    "average": average.shadow,
-                }
-            )
+        if run.save_if_due(step, steps):
             trial = new_vae(VAE)
-            average.copy_to({"vae": trial})
+            run.average.copy_to({"vae": trial})
             from_latents, both = held_out_psnr(trial, basis)
-            journal.log(step=step, held_out_psnr=round(from_latents, 2), reconstruction_psnr=round(both, 2))
-    average.copy_to(modules)
+            run.journal.log(step=step, held_out_psnr=round(from_latents, 2), reconstruction_psnr=round(both, 2))
+    run.average.copy_to(modules)
     return vae

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..backbone.construct import new_scheduler, new_text_encoder, new_transformer, new_word_tokenizer
-from ..training.optimise import Journal, MovingAverage, Optimisers, warmup_stable_decay
-from .batches import SceneBatches, scene_loader
+from ..training.optimise import Optimisers, warmup_stable_decay
+from ..training.partial import kept_cells, only_tokens
+from ..training.run import Run
+from .batches import SceneBatches
 from .language import MAX_TOKENS, vocabulary
 from .latents import CHANNELS, LatentBasis
 from .world import FRAMES, SIZE
@@ -25,18 +28,21 @@ TEXT_ENCODER: dict[str, Any] = {
 }  # fmt: skip
 TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 3, "attention_head_dim": 64, "num_layers": 6, "time_embed_dim": 96, "text_embed_dim": 96,
-    "in_channels": CHANNELS, "out_channels": CHANNELS, "patch_size": 4, "max_text_seq_length": MAX_TOKENS,
+    "in_channels": CHANNELS, "out_channels": CHANNELS, "patch_size": 2, "max_text_seq_length": MAX_TOKENS,
     "sample_width": SIZE // 4, "sample_height": SIZE // 4, "sample_frames": FRAMES, "temporal_compression_ratio": 4,
     "use_rotary_positional_embeddings": False, "spatial_interpolation_scale": 1.0, "temporal_interpolation_scale": 1.0,
 }  # fmt: skip
 SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
-    "prediction_type": "sample", "rescale_betas_zero_snr": True, "snr_shift_scale": 1.0, "timestep_spacing": "trailing",
-    "clip_sample": False, "set_alpha_to_one": True,
+    "prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "snr_shift_scale": 1.0,
+    "timestep_spacing": "trailing", "clip_sample": False, "set_alpha_to_one": True,
 }  # fmt: skip
 TEXT_DROPOUT = 0.1
-ACTOR_WEIGHT = 3.0
+ACTOR_WEIGHT = 4.0
 MAX_LOSS_WEIGHT = 5.0
+WHOLE_FROM = 0.7  # until this part of the steps, each step computes a part of the video tokens
+KEPT_FRAMES = 3
+KEPT_SKY = 0.3  # of the tokens in the upper quarter, where actors seldom are
 
 
 def tokenizer() -> Any:
@@ -51,28 +57,63 @@ def token_ids(words: Any, prompts: Sequence[str]) -> torch.Tensor:
     return encoded
 
 
-def denoising_loss(
-    predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    latents: torch.Tensor,
-    actors: torch.Tensor,
-    alphas_cumprod: torch.Tensor,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    """Mean error of the predicted clean latents, weighted like a v-prediction and more on the actors, one value a
-    sample [B].
+@dataclass(frozen=True)
+class Noised:
+    """Clips on their way: latents and what is left of them, noisy = a·x0 + s·ε [B, F, C, h, w]; timesteps [B]; signal
+    a² [B, 1, 1, 1, 1]."""
 
-    With x = a·x0 + s·ε and v = a·ε − s·x0 the error of v is the error of x0 over s, so the weight is min(1/s², 5).
-    Timesteps are stratified over the batch: one in each of B equal parts of the schedule.
-    """
+    latents: torch.Tensor
+    noisy: torch.Tensor
+    timesteps: torch.Tensor
+    signal: torch.Tensor
+
+    def clean(self, output: torch.Tensor) -> torch.Tensor:
+        """The clean clip that a model's output v means: x0 = a·x − s·v."""
+        return self.signal.sqrt() * self.noisy - (1 - self.signal).sqrt() * output.float()
+
+    def error(
+        self, output: torch.Tensor, target: torch.Tensor, actors: torch.Tensor, kept: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Mean square error of the clean clip that `output` means, actors counting more, one value a sample [B].
+
+        The error of v is the error of x0 over s, so the weight is min(1/s², 5). With `kept`, indices of tokens, over
+        those alone.
+        """
+        error = (self.clean(output) - target).square() * (1 + ACTOR_WEIGHT * actors)
+        weight = (1 / (1 - self.signal.flatten())).clamp(max=MAX_LOSS_WEIGHT)
+        if kept is None:
+            return weight * error.mean(dim=(1, 2, 3, 4))
+        frames, _, height, width = target.shape[1:]
+        cells = kept_cells(kept, frames, height, width, TRANSFORMER["patch_size"])
+        return weight * (error * cells).mean(dim=(1, 2, 3, 4)) / cells.mean()
+
+
+def add_noise(latents: torch.Tensor, alphas_cumprod: torch.Tensor, generator: torch.Generator) -> Noised:
+    """Timesteps are stratified over the batch: one in each of B equal parts of the schedule."""
     batch, steps = len(latents), len(alphas_cumprod)
     spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
     timesteps = (spread * steps).long().clamp(max=steps - 1)
     noise = torch.randn(latents.shape, generator=generator)
     signal = alphas_cumprod[timesteps].view(-1, 1, 1, 1, 1)
-    noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
-    error = (predict(noisy, timesteps).float() - latents).square() * (1 + ACTOR_WEIGHT * actors)
-    weight = (1 / (1 - signal.flatten())).clamp(max=MAX_LOSS_WEIGHT)
-    return weight * error.mean(dim=(1, 2, 3, 4))
+    return Noised(latents, signal.sqrt() * latents + (1 - signal).sqrt() * noise, timesteps, signal)
+
+
+@contextmanager
+def computing(transformer: nn.Module, kept: torch.Tensor | None) -> Iterator[None]:
+    """Half precision where it is safe, and only the tokens `kept`."""
+    with torch.autocast("cpu", dtype=torch.bfloat16), nullcontext() if kept is None else only_tokens(transformer, kept):
+        yield
+
+
+def token_subset(generator: torch.Generator) -> torch.Tensor:
+    """Indices of the video tokens that one training step computes: three frames, a part of their sky."""
+    frames, side = (FRAMES - 1) // 4 + 1, SIZE // 4 // TRANSFORMER["patch_size"]
+    shown = torch.randperm(frames, generator=generator)[:KEPT_FRAMES].sort().values
+    kept = torch.zeros(frames, side, side, dtype=torch.bool)
+    kept[shown] = True
+    sky = torch.rand(frames, side // 4, side, generator=generator) < KEPT_SKY
+    kept[:, : side // 4] &= sky
+    return kept.flatten().nonzero().flatten()
 
 
 def train_base(
@@ -80,7 +121,7 @@ def train_base(
     basis: LatentBasis,
     *,
     steps: int,
-    batch: int = 48,
+    batch: int = 32,
     seed: int = 0,
     workers: int = 1,
     save_every: int = 200,
@@ -98,45 +139,27 @@ def train_base(
         other_lr=1e-3,
         outer=("shared", "patch_embed", "proj_out", "time_embedding", "relative_attention"),
     )
-    average = MovingAverage(modules, decay=0.998)
-    journal, start = Journal(folder), 0
-    checkpoint = journal.load()
-    if checkpoint:
-        for name, module in modules.items():
-            module.load_state_dict(checkpoint["modules"][name])
-        optimisers.load_state_dict(checkpoint["optimisers"])
-        average.shadow, average.count, start = checkpoint["average"], checkpoint["step"], checkpoint["step"]
-    batches = scene_loader(SceneBatches(basis, batch, seed=seed, skip=start), workers)
+    run = Run(folder, modules, optimisers, decay=0.998, seed=seed, save_every=save_every)
+    batches = SceneBatches(basis, batch, seed=seed, skip=run.start).ahead(workers)
     running = 0.0
-    for step in range(start, steps):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    for step in range(run.start, steps):
+        generator = run.generator(step)
         sample = next(batches)
         prompts = [p if torch.rand((), generator=generator) >= TEXT_DROPOUT else "" for p in sample["prompts"]]
         ids = token_ids(words, prompts)
 
-        def predict(noisy: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor = ids) -> torch.Tensor:
-            # On a CPU the plain form of attention has the faster backward pass at this length.
-            with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-                embeds = text_encoder(input_ids=ids).last_hidden_state
-                out: torch.Tensor = transformer(noisy, embeds, timesteps, return_dict=False)[0]
-                return out
+        kept = token_subset(generator) if step < WHOLE_FROM * steps else None
 
-        losses = denoising_loss(predict, sample["latents"], sample["actors"], alphas_cumprod, generator)
-        losses.mean().backward()
-        norm = optimisers.step(warmup_stable_decay(step, steps))
-        average.update(modules)
-        running = losses.mean().item() if step == start else 0.98 * running + 0.02 * losses.mean().item()
+        noised = add_noise(sample["latents"], alphas_cumprod, generator)
+        with computing(transformer, kept):
+            embeds = text_encoder(input_ids=ids).last_hidden_state
+            output = transformer(noised.noisy, embeds, noised.timesteps, return_dict=False)[0]
+        losses = noised.error(output, noised.latents, sample["actors"], kept)
+        norm = run.update(losses.mean(), warmup_stable_decay(step, steps))
+        running = losses.mean().item() if step == run.start else 0.98 * running + 0.02 * losses.mean().item()
         if step % 20 == 0:
             thirds = [round(float(part.mean()), 4) for part in losses.detach().chunk(3)]
-            journal.log(step=step, loss=round(running, 5), thirds=thirds, norm=round(norm, 3))
-        if (step + 1) % save_every == 0 or step + 1 == steps:
-            journal.save(
-                {
-                    "step": step + 1,
-                    "modules": {name: module.state_dict() for name, module in modules.items()},
-                    "optimisers": optimisers.state_dict(),
-                    "average": average.shadow,
-                }
-            )
-    average.copy_to(modules)
+            run.journal.log(step=step, loss=round(running, 5), thirds=thirds, norm=round(norm, 3))
+        run.save_if_due(step, steps)
+    run.average.copy_to(modules)
     return modules

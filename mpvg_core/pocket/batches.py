@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,16 +15,24 @@ from .latents import BLOCK, LatentBasis
 from .world import FRAMES, SIZE, Scene, background, draw_scene, draw_story
 
 FIRST_TRAINING_SEED = 1_000_000  # seeds below are held out for evaluation
+TOLD = 0.5  # of the prompts tell the looks
 
 
-class SceneBatches(IterableDataset[dict[str, Any]]):
-    """Batches of single scenes: latents [B, F, 16, h, w], actors [B, F, 1, h, w] (share of a cell's pixels), prompts.
+class DrawnBatches(IterableDataset[dict[str, Any]], ABC):
+    """Batches drawn one after the other, each from a number of its own, so that workers share them out and keep the
+    order.
 
-    `skip` batches are passed over without drawing them, so that a resumed run goes on where it stopped.
+    `skip` batches are passed over without drawing them: a resumed run goes on where it stopped.
     """
 
-    def __init__(self, basis: LatentBasis, batch: int, *, seed: int, skip: int = 0, told: float = 0.35) -> None:
-        self.basis, self.batch, self.seed, self.skip, self.told = basis, batch, seed, skip, told
+    stream: int  # tells one kind of batches from another under the same seed
+
+    def __init__(self, basis: LatentBasis, batch: int, *, seed: int, skip: int = 0) -> None:
+        self.basis, self.batch, self.seed, self.skip = basis, batch, seed, skip
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """One batch."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         info = get_worker_info()
@@ -31,26 +40,39 @@ class SceneBatches(IterableDataset[dict[str, Any]]):
         torch.set_num_threads(1)
         number = self.skip + index
         while True:
-            rng = np.random.default_rng([self.seed, number])
-            clips, masks, prompts = [], [], []
-            for _ in range(self.batch):
-                scene = draw_story(int(rng.integers(FIRST_TRAINING_SEED, 2**31)), shots=1).scenes[0]
-                clip = draw_scene(scene)
-                clips.append(clip)
-                masks.append(actor_share(clip, scene))
-                prompts.append(tell(scene, rng, told=bool(rng.random() < self.told)))
-            pixels = as_pixels(np.stack(clips))
-            yield {
-                "latents": self.basis.encode(pixels),
-                "actors": torch.from_numpy(np.stack(masks)),
-                "prompts": prompts,
-            }
+            yield self.draw(np.random.default_rng([self.seed, self.stream, number]))
             number += step
 
+    def ahead(self, workers: int) -> Iterator[dict[str, Any]]:
+        """The batches in their order; with workers they are drawn ahead in other processes."""
+        return iter(DataLoader(self, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None))
 
-def scene_loader(batches: SceneBatches, workers: int) -> Iterator[dict[str, Any]]:
-    """Iterates the batches in their order; with workers they are drawn ahead in other processes."""
-    return iter(DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None))
+
+class SceneBatches(DrawnBatches):
+    """Batches of single scenes: latents [B, F, 16, h, w], actors [B, F, 1, h, w] (share of a cell's pixels) and
+    prompts."""
+
+    stream = 1
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        clips, masks, prompts = [], [], []
+        for _ in range(self.batch):
+            scene = draw_story(training_seed(rng), shots=1).scenes[0]
+            clip = draw_scene(scene)
+            clips.append(clip)
+            masks.append(actor_share(clip, scene))
+            told, cast_first = bool(rng.random() < TOLD), bool(rng.random() < 0.5)
+            prompts.append(tell(scene, rng, told=told, cast_first=cast_first))
+        return {
+            "latents": self.basis.encode(as_pixels(np.stack(clips))),
+            "actors": torch.from_numpy(np.stack(masks)),
+            "prompts": prompts,
+        }
+
+
+def training_seed(rng: np.random.Generator) -> int:
+    """The seed of a story that is never held out."""
+    return int(rng.integers(FIRST_TRAINING_SEED, 2**31))
 
 
 def as_pixels(clips: np.ndarray) -> torch.Tensor:

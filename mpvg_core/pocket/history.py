@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn import functional
 
 from ..backbone.construct import new_scheduler
 from ..backbone.features import describe_latents
@@ -18,35 +18,48 @@ from ..backbone.interface import TextEmbedding
 from ..diffusion.inject import ConcatInjection, HistoryConditioning, injected
 from ..history.adapter import HistoryAdapter
 from ..history.decouple import DecouplingEncoder
-from ..history.select import SelectionSettings, telling_tokens
+from ..history.select import ReferenceName, SelectionSettings, telling_tokens
 from ..history.semantics import VideoSemanticExtractor
 from ..history.space import TokenSpace, fit_token_space
 from ..training.memory import MemoryBatch, Remembered, gather, remember
-from ..training.optimise import Journal, MovingAverage, Optimisers, warmup_stable_decay
+from ..training.optimise import Optimisers, warmup_stable_decay
+from ..training.run import Run
 from ..training.semantics import Teacher, grounding_loss, prediction_loss
-from .base import SCHEDULER, TEXT_ENCODER, TRANSFORMER, denoising_loss, token_ids, tokenizer
+from .base import (
+    SCHEDULER,
+    TEXT_ENCODER,
+    TRANSFORMER,
+    WHOLE_FROM,
+    add_noise,
+    computing,
+    token_ids,
+    token_subset,
+    tokenizer,
+)
 from .batches import FIRST_TRAINING_SEED
-from .language import MAX_TOKENS, actor_of_token, tell
+from .language import MAX_TOKENS, actor_of_token, tell, told_places
 from .latents import CHANNELS, LatentBasis
-from .stories import CODE, StoryBatches, Told, look_codes, place_code, story_loader
+from .stories import CODE, StoryBatches, Told, look_codes, place_code
 from .world import PLACES, draw_story
 
 WIDTH = 128
 PLACE_CODE = 160
-SELECTION = SelectionSettings(threshold=0.905)  # the same number elsewhere: 95 % above it; another number: 3 %
+REFERENCE: ReferenceName = "oldest"  # no copies of copies: in a long film their faults would add up
+OTHER_NUMBER = 0.01  # how often a word may be taken for another one when tokens are compared
+FARTHEST = 15  # shots ago
 TEXT_DROPOUT = 0.1
 CLIP_NOISE = 0.3  # remembered clips are generated ones in a film: the extractor must see through their faults
 GROUNDING = 0.2  # weight of the seeing losses while the adapter learns to tell
 TELLING = 0.5  # share of the told prompt's prediction in the target, the rest is the true clip
 
 
-def new_adapter(space: TokenSpace) -> HistoryAdapter:
+def new_adapter(space: TokenSpace, selection: SelectionSettings) -> HistoryAdapter:
     text_dim, inner = TEXT_ENCODER["d_model"], TRANSFORMER["num_attention_heads"] * TRANSFORMER["attention_head_dim"]
     extractor = VideoSemanticExtractor(
         text_dim=text_dim, visual_dim=4 * CHANNELS, width=WIDTH, max_tokens=MAX_TOKENS, heads=4, layers=3
     )
     decoupler = DecouplingEncoder(text_dim=text_dim, width=WIDTH)
-    return HistoryAdapter(extractor, decoupler, ConcatInjection(history_dim=WIDTH, inner_width=inner), SELECTION, space)
+    return HistoryAdapter(extractor, decoupler, ConcatInjection(history_dim=WIDTH, inner_width=inner), selection, space)
 
 
 class Probes(nn.Module):
@@ -63,7 +76,8 @@ class StorySample:
     """A batch of stories, read: the memory of each, what its tokens stand for, and the embeddings to denoise with.
 
     owners [B, L] and past_owners [B, S, m]: the actor a token speaks of, 3 for the place, -1 for neither;
-    told, plain [B, L, D]: the current prompt with and without looks; all_known [B]: whether the memory knows every
+    told, plain [B, L, D]: the current prompt with and without looks; said [B, L, W_t]: what the told prompt's tokens
+    say, as the transformer takes them in, in place of the plain one's; all_known [B]: whether the memory knows every
     actor.
     """
 
@@ -78,16 +92,18 @@ class StorySample:
     past_places: Tensor
     plain: Tensor
     told: Tensor
+    said: Tensor
     all_known: Tensor
 
 
 class StoryReader:
     """Turns drawn stories into tensors, with the base's own (frozen) text encoder and the film's own selection."""
 
-    def __init__(self, text_encoder: nn.Module, basis: LatentBasis, shots: int) -> None:
-        self.text_encoder, self.shots = text_encoder, shots
+    def __init__(self, base: Mapping[str, Any], basis: LatentBasis, shots: int) -> None:
+        self.text_encoder, self.shots = base["text_encoder"], shots
+        self.take_in = base["transformer"].patch_embed.text_proj
         self.words = tokenizer()
-        self.space = story_space(text_encoder)
+        self.space, self.selection = story_space(self.text_encoder)
         self.codes = look_codes(basis)
         self.place_codes = {(p, m): place_code(basis, p, m) for p in PLACES for m in (False, True)}
         self.empty = self._encode([""])[0].embeds
@@ -101,10 +117,12 @@ class StoryReader:
         flat = [told.prompt for story in prompts for told in story] + [story[-1].told for story in prompts]
         encoded = iter(self._encode(flat))
         texts = [[next(encoded) for _ in story] for story in prompts]
-        told = torch.stack([next(encoded).embeds for _ in prompts])
+        telling = [next(encoded) for _ in prompts]
+        told = torch.stack([text.embeds for text in telling])
         memory = gather(
-            [story[:-1] for story in texts], [story[-1] for story in texts], self.shots, SELECTION, self.space
+            [story[:-1] for story in texts], [story[-1] for story in texts], self.shots, self.selection, self.space
         )
+        memory = replace(memory, ages=_any_ages(len(prompts), self.shots, generator))
 
         past = drawn["past"]
         level = CLIP_NOISE * torch.rand(past.shape[:2], generator=generator)
@@ -144,8 +162,22 @@ class StoryReader:
             past_places=past_places,
             plain=memory.current,
             told=told,
+            said=self._said([story[-1] for story in texts], telling),
             all_known=(known[:, :3] | ~cast).all(dim=1),
         )
+
+    @torch.no_grad()
+    def _said(self, plain: Sequence[TextEmbedding], told: Sequence[TextEmbedding]) -> Tensor:
+        places = torch.tensor([told_places(a.pieces, b.pieces) for a, b in zip(plain, told, strict=True)])
+        embeds = self.take_in(torch.stack([text.embeds for text in told]))
+        return embeds.gather(1, places.clamp(min=0)[..., None].expand(-1, -1, embeds.shape[2]))
+
+
+def _any_ages(batch: int, shots: int, generator: torch.Generator) -> Tensor:
+    """Ages [B, S], falling to the last shot's: any number of shots may lie between those that a story remembers."""
+    noise = torch.rand(batch, FARTHEST, generator=generator)
+    noise[:, 0] -= (torch.rand(batch, generator=generator) < 0.7).float()  # the shot just before is the usual one
+    return (noise.argsort(dim=1)[:, :shots] + 1).sort(dim=1, descending=True).values
 
 
 @torch.no_grad()
@@ -156,17 +188,26 @@ def encode_prompts(text_encoder: nn.Module, words: Any, prompts: Sequence[str]) 
     return [TextEmbedding(i, e, (i != 0) & (i != 1), p) for i, e, p in zip(ids, embeds, pieces, strict=True)]
 
 
-def story_space(text_encoder: nn.Module) -> TokenSpace:
-    """The space in which prompts of the toy world are compared, fitted to the telling tokens of 500 training
-    stories."""
+def story_space(text_encoder: nn.Module) -> tuple[TokenSpace, SelectionSettings]:
+    """The space in which prompts of the toy world are compared, fitted to the telling tokens of 500 training stories,
+    and the threshold there: as low as it can be while one word in a hundred is taken for another."""
     rng = np.random.default_rng(11)
     prompts = []
     for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 500):
-        prompts += [tell(scene, rng, told=bool(rng.random() < 0.2)) for scene in draw_story(seed, shots=4).scenes]
+        for scene in draw_story(seed, shots=4).scenes:
+            prompts.append(tell(scene, rng, told=bool(rng.random() < 0.2), cast_first=bool(rng.random() < 0.5)))
     texts = encode_prompts(text_encoder, tokenizer(), prompts)
     telling = [telling_tokens(text) for text in texts]
     pieces = [text.pieces[i] for text, keep in zip(texts, telling, strict=True) for i in keep.nonzero().flatten()]
-    return fit_token_space(torch.cat([text.embeds[keep] for text, keep in zip(texts, telling, strict=True)]), pieces)
+    embeds = torch.cat([text.embeds[keep] for text, keep in zip(texts, telling, strict=True)])
+    space = fit_token_space(embeds, pieces)
+    some = torch.from_numpy(rng.permutation(len(pieces))[:3000])
+    units = functional.normalize(space(embeds[some]), dim=-1)
+    names = np.array(pieces)[some.numpy()]
+    other = torch.from_numpy(names[:, None] != names)
+    # The nearest word of another kind: what would be remembered in its place.
+    threshold = float(((units @ units.T).masked_fill(~other, -1).amax(dim=1)).quantile(1 - OTHER_NUMBER))
+    return space, SelectionSettings(threshold=round(min(threshold, 0.99), 3), reference=REFERENCE)
 
 
 def _owners(pieces: Sequence[str]) -> Tensor:
@@ -176,9 +217,10 @@ def _owners(pieces: Sequence[str]) -> Tensor:
 
 
 def seeing_loss(
-    probes: Probes, teacher: Teacher, sample: StorySample, found: Remembered
+    adapter: HistoryAdapter, probes: Probes, teacher: Teacher, sample: StorySample, found: Remembered
 ) -> tuple[Tensor, dict[str, float]]:
-    """Past tokens know their thing's look in their clip, current ones foretell it, and agree with the teacher."""
+    """Past tokens know their thing's look in their clip, current ones foretell it and agree with the teacher, and
+    history tokens say what a prompt that tells the looks would say."""
     served = sample.memory.served
     actor, past_actor = (sample.owners >= 0) & (sample.owners < 3), (sample.past_owners >= 0) & (sample.past_owners < 3)
     wanted = sample.looks.gather(1, sample.owners.clamp(0, 2)[..., None].expand(-1, -1, CODE))
@@ -199,8 +241,13 @@ def seeing_loss(
             (sample.owners == 3) & served,
         ),
     }
+    injection = adapter.injection
+    assert isinstance(injection, ConcatInjection)
+    said, wanted_words = injection(found.tokens), sample.said
+    known = served & (sample.owners >= 0)
+    parts["said"] = grounding_loss(said, wanted_words, known) / wanted_words[known].var(dim=0).mean().clamp(min=1e-6)
     target = teacher.target(sample.plain, sample.own_clip, sample.positions.expand(len(served), -1, -1))
-    parts["teacher"] = 0.25 * prediction_loss(found.semantics, target, served & (sample.owners >= 0))
+    parts["teacher"] = 0.25 * prediction_loss(found.semantics, target, known)
     total = torch.stack(list(parts.values())).sum()
     return total, {name: round(float(part.detach()), 4) for name, part in parts.items()}
 
@@ -227,56 +274,49 @@ def train_history(
     average."""
     torch.manual_seed(seed)
     transformer = base["transformer"].requires_grad_(False).eval()
-    reader = StoryReader(base["text_encoder"].requires_grad_(False).eval(), basis, shots=4)
-    adapter, probes = new_adapter(reader.space), Probes()
+    base["text_encoder"].requires_grad_(False).eval()
+    reader = StoryReader(base, basis, shots=4)
+    adapter, probes = new_adapter(reader.space, reader.selection), Probes()
     modules: dict[str, nn.Module] = {"adapter": adapter, "probes": probes}
     teacher = Teacher(adapter.extractor)
     optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=1e-3, outer=("probes", "age", "place", "position.0"))
-    average = MovingAverage(modules, decay=0.995)
     alphas_cumprod = new_scheduler(SCHEDULER).alphas_cumprod.float()
-    journal, start = Journal(folder), 0
-    checkpoint = journal.load()
-    if checkpoint:
-        for name, module in modules.items():
-            module.load_state_dict(checkpoint["modules"][name])
-        teacher.extractor.load_state_dict(checkpoint["teacher"])
-        optimisers.load_state_dict(checkpoint["optimisers"])
-        average.shadow, average.count, start = checkpoint["average"], checkpoint["step"], checkpoint["step"]
-    stories = story_loader(StoryBatches(basis, batch, seed=seed, skip=start), workers)
-    for step in range(start, steps):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    run = Run(
+        folder,
+        modules,
+        optimisers,
+        decay=0.995,
+        seed=seed,
+        save_every=save_every,
+        followers={"teacher": teacher.extractor},
+    )
+    stories = StoryBatches(basis, batch, seed=seed, skip=run.start).ahead(workers)
+    for step in range(run.start, steps):
+        generator = run.generator(step)
         drawn = next(stories)
         sample = reader.read(drawn, generator)
         found = remember(adapter, sample.memory, sample.clips, sample.positions)
-        loss, report = seeing_loss(probes, teacher, sample, found)
+        loss, report = seeing_loss(adapter, probes, teacher, sample, found)
         telling = step >= seeing_steps
         if telling:
             tokens, mask = compact_tokens(found.tokens, sample.memory.served)
             conditioning = HistoryConditioning(adapter.injection, tokens, mask=mask)
-            shown = _telling_loss(transformer, conditioning, sample, drawn, reader.empty, alphas_cumprod, generator)
+            kept = token_subset(generator) if step < seeing_steps + WHOLE_FROM * (steps - seeing_steps) else None
+            shown = _telling_loss(
+                transformer, conditioning, sample, drawn, reader.empty, alphas_cumprod, generator, kept
+            )
             report["shown"] = round(float(shown.detach()), 4)
             loss = GROUNDING * loss + shown
-        loss.backward()
         if telling:
             factor = warmup_stable_decay(step - seeing_steps, steps - seeing_steps, warmup=50)
         else:
             factor = warmup_stable_decay(step, 10 * seeing_steps, warmup=50)
-        optimisers.step(factor)
+        run.update(loss, factor)
         teacher.follow(adapter.extractor)
-        average.update(modules)
         if step % 20 == 0:
-            journal.log(step=step, **report)
-        if (step + 1) % save_every == 0 or step + 1 == steps:
-            journal.save(
-                {
-                    "step": step + 1,
-                    "modules": {name: module.state_dict() for name, module in modules.items()},
-                    "teacher": teacher.extractor.state_dict(),
-                    "optimisers": optimisers.state_dict(),
-                    "average": average.shadow,
-                }
-            )
-    average.copy_to(modules)
+            run.journal.log(step=step, **report)
+        run.save_if_due(step, steps)
+    run.average.copy_to(modules)
     return adapter
 
 
@@ -288,6 +328,7 @@ def _telling_loss(
     empty: Tensor,
     alphas_cumprod: Tensor,
     generator: torch.Generator,
+    kept: Tensor | None,
 ) -> Tensor:
     """The denoising error of the frozen base with the history tokens.
 
@@ -296,18 +337,12 @@ def _telling_loss(
     """
     dropped = torch.rand(len(sample.plain), generator=generator) < TEXT_DROPOUT
     embeds = torch.where(dropped[:, None, None], empty, sample.plain)
-    distilled = (sample.all_known & ~dropped).view(-1, 1, 1, 1, 1)
-    latents, kept = drawn["latents"], TELLING * distilled
-    teacher_targets: list[Tensor] = []
-
-    def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            with torch.no_grad():
-                teacher_targets.append(transformer(noisy, sample.told, timesteps, return_dict=False)[0].float())
-            with injected(transformer, conditioning):
-                out: Tensor = transformer(noisy, embeds, timesteps, return_dict=False)[0].float()
-        # The loss compares with the true clip; shifting the prediction by what the told prompt would add moves the
-        # target.
-        return out - kept * (teacher_targets[0] - latents)
-
-    return denoising_loss(predict, latents, drawn["actors"], alphas_cumprod, generator).mean()
+    noised = add_noise(drawn["latents"], alphas_cumprod, generator)
+    with computing(transformer, kept):
+        with torch.no_grad():
+            told = transformer(noised.noisy, sample.told, noised.timesteps, return_dict=False)[0]
+        with injected(transformer, conditioning):
+            output = transformer(noised.noisy, embeds, noised.timesteps, return_dict=False)[0]
+    share = TELLING * (sample.all_known & ~dropped).view(-1, 1, 1, 1, 1)
+    target = noised.latents + share * (noised.clean(told) - noised.latents)
+    return noised.error(output, target, drawn["actors"], kept).mean()

@@ -30,12 +30,23 @@ def vocabulary() -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def tell(scene: Scene, rng: np.random.Generator, *, told: bool = False, plain: bool = False) -> str:
+def tell(
+    scene: Scene, rng: np.random.Generator, *, told: bool = False, plain: bool = False, cast_first: bool = False
+) -> str:
     """A prompt for `scene`, paraphrased by `rng`; `plain` keeps to the wording of the method's authors.
 
-    With `told` the looks stand in brackets behind the names, as a storyboard's cast puts them there.
+    With `told` the looks stand in brackets behind the names, as a storyboard's cast puts them there; with `cast_first`
+    in sentences before the action, in any order, so that only the actor's number says whose look it is.
     """
-    names = [_name(role, told) for role in scene.roles]
+    names = [_name(role, told and not cast_first) for role in scene.roles]
+    action = _action(scene, names, rng, plain)
+    if not (told and cast_first):
+        return action
+    order = rng.permutation(len(scene.roles))
+    return " ".join([*(f"{NAMES[scene.roles[i].index]} is {scene.roles[i].look}." for i in order), action])
+
+
+def _action(scene: Scene, names: Sequence[str], rng: np.random.Generator, plain: bool) -> str:
     place = PLACES[scene.place]
     motions = [MOTIONS[role.motion] for role in scene.roles]
     if len(set(motions)) > 1:
@@ -66,13 +77,34 @@ def _sentence(text: str) -> str:
 
 
 def actor_of_token(pieces: Sequence[str]) -> list[int]:
-    """For each piece of a tokenised prompt the actor it speaks of: "actor", its number and the look in brackets; else
-    -1."""
+    """For each piece of a tokenised prompt the actor it speaks of: "actor", its number and the look in brackets or
+    behind "is a"; else -1."""
     owners = [-1] * len(pieces)
     for start, piece in enumerate(pieces[:-1]):
         if piece == "actor" and pieces[start + 1] in {"1", "2", "3"}:
             end = start + 2
             if end < len(pieces) and pieces[end] == "(":
                 end = list(pieces).index(")", end) + 1
+            elif list(pieces[end : end + 2]) == ["is", "a"]:
+                end = list(pieces).index(".", end) + 1
             owners[start:end] = [int(pieces[start + 1]) - 1] * (end - start)
     return owners
+
+
+def told_places(plain: Sequence[str], told: Sequence[str]) -> list[int]:
+    """For each piece of a prompt the piece of the same prompt *with looks in brackets* that says what it shall show.
+
+    "actor" becomes its colour, its number its shape, every other piece itself; -1 from the prompt's end on.
+    """
+    places, at = [-1] * len(plain), 0
+    for index, piece in enumerate(plain):
+        if piece in {"</s>", "<pad>"}:
+            break
+        if told[at] == "(" != piece:
+            at = list(told).index(")", at) + 1
+        places[index] = at
+        # actor 1 ( a yellow square ): four pieces on from "actor" stands the colour, from the number the shape.
+        if list(told[at : at + 3 : 2]) == ["actor", "("] or list(told[max(at - 1, 0) : at + 2 : 2]) == ["actor", "("]:
+            places[index] = at + 4
+        at += 1
+    return places

@@ -15,7 +15,6 @@ from .templates import (
     OTHERS,
     PALETTE,
     PATCH,
-    RADIUS,
     bodies,
     centroids,
     opponent,
@@ -28,7 +27,7 @@ from .templates import (
     tracks,
     unmix,
 )
-from .world import COLOURS, MOTIONS, SHAPES, SIZE, Role, Scene
+from .world import COLOURS, MOTIONS, RADIUS, SHAPES, SIZE, Role, Scene
 
 STANDING = "standing"  # neither moves nor waves: no motion of the world's
 _DIFFERS = 60.0  # sum of three channels' differences from the place that noise does not reach

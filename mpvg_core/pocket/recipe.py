@@ -27,7 +27,7 @@ from .history import Probes, new_adapter, story_space, train_history
 from .latents import LatentBasis, fit_basis
 from .world import draw_scene, draw_story
 
-BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 3100, 900, 1100, 2520
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 2800, 900, 1100, 2520
 BASIS_CLIPS = 400
 DEFAULTS = {"steps": 25, "text_scale": 2.0, "history_scale": 2.5}
 
@@ -73,7 +73,7 @@ def export(runs: Path, out: Path) -> None:
             shutil.copyfile(log, out / "logs" / f"{piece}.jsonl")
     (out / DEFAULTS_FILE).write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
     if (runs / "history" / "checkpoint.pt").exists():
-        adapter = new_adapter(story_space(base["text_encoder"]))
+        adapter = new_adapter(*story_space(base["text_encoder"]))
         _averaged({"adapter": adapter, "probes": Probes()}, runs / "history")
         save_adapter(adapter, out / ADAPTER_FILE, recipe="mpvg_core.pocket.recipe")
 

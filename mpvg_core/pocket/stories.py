@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from .batches import FIRST_TRAINING_SEED, actor_share, as_pixels
+from .batches import DrawnBatches, actor_share, as_pixels, training_seed
 from .language import tell
 from .latents import STATIC, LatentBasis
 from .world import COLOURS, FRAMES, SHAPES, Look, Scene, background, draw_portrait, draw_scene, draw_story
@@ -26,7 +24,7 @@ class Told:
     told: str
 
 
-class StoryBatches(IterableDataset[dict[str, Any]]):
+class StoryBatches(DrawnBatches):
     """Batches of shots to be made from the earlier shots of their story.
 
     A story of S + 1 shots gives S samples: its second shot from its first, and so on. `batch` is a multiple of S.
@@ -35,24 +33,18 @@ class StoryBatches(IterableDataset[dict[str, Any]]):
     looks [B, 3] the codes' index of actors 1 to 3; `scenes` likewise.
     """
 
+    stream = 2
+
     def __init__(self, basis: LatentBasis, batch: int, *, most_past: int = 4, seed: int = 0, skip: int = 0) -> None:
         if batch % most_past:
             raise ValueError(f"a batch of {batch} is no multiple of the {most_past} samples of a story")
-        self.basis, self.batch, self.most_past, self.seed, self.skip = basis, batch, most_past, seed, skip
+        super().__init__(basis, batch, seed=seed, skip=skip)
+        self.most_past = most_past
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        info = get_worker_info()
-        index, step = (info.id, info.num_workers) if info else (0, 1)
-        torch.set_num_threads(1)
-        number = self.skip + index
-        while True:
-            yield self._draw(np.random.default_rng([self.seed, 9, number]))
-            number += step
-
-    def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         latents, actors, past, prompts, looks, scenes = [], [], [], [], [], []
         for _ in range(self.batch // self.most_past):
-            story = draw_story(int(rng.integers(FIRST_TRAINING_SEED, 2**31)), shots=self.most_past + 1)
+            story = draw_story(training_seed(rng), shots=self.most_past + 1)
             clips = np.stack([draw_scene(scene) for scene in story.scenes])
             encoded = self.basis.encode(as_pixels(clips))
             words = [_tell(scene, rng) for scene in story.scenes]
@@ -78,10 +70,6 @@ def _tell(scene: Scene, rng: np.random.Generator) -> Told:
     """The scene in one wording, once with the looks and once (mostly) without."""
     wording, told = int(rng.integers(2**31)), bool(rng.random() < 0.15)
     return Told(*(tell(scene, np.random.default_rng(wording), told=flag) for flag in (told, True)))
-
-
-def story_loader(batches: StoryBatches, workers: int) -> Iterator[dict[str, Any]]:
-    return iter(DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None))
 
 
 def look_index(look: Look) -> int:

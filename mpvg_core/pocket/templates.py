@@ -10,7 +10,21 @@ from functools import lru_cache
 
 import numpy as np
 
-from .world import COLOURS, MOTIONS, PLACES, SHAPES, SIZE, Look, Role, Scene, background, draw_scene
+from .world import (
+    COLOURS,
+    LEG,
+    MOTIONS,
+    PLACES,
+    RADIUS,
+    SHAPES,
+    SIZE,
+    Look,
+    Role,
+    Scene,
+    background,
+    draw_scene,
+    track,
+)
 
 OTHERS = np.array([(38, 34, 46), (255, 255, 255)], np.float32)  # outline and eyes
 PALETTE = np.array(list(COLOURS.values()), np.float32)
@@ -18,7 +32,7 @@ _LIGHTNESS_WEIGHT = 0.4
 _OPPONENT = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float32)
 _OPPONENT /= np.linalg.norm(_OPPONENT, axis=1, keepdims=True)
 
-PATCH = 29
+PATCH = 33
 _POSES = {  # frames that show a body at other sizes and tilts, in this order: 9 smaller and smaller, 8 + 1 + 1 tilted
     "walking away": slice(0, None, 2),
     "dancing": slice(0, 8),
@@ -30,7 +44,6 @@ PHASES = 16
 _OUTLINE_WEIGHT = 0.6
 _NEAR = 3.0
 _RIDGE = 0.03
-RADIUS = {1: 10.5, 2: 9.0, 3: 7.5}
 
 
 def opponent(rgb: np.ndarray) -> np.ndarray:
@@ -140,21 +153,11 @@ def tracks(frames: int, count: int) -> np.ndarray:
 
     The three are x and y of the body's middle in pixels, and the logarithm of its size.
     """
-    f = np.arange(frames, dtype=np.float32)
-    centred, along = f - (frames - 1) / 2, f / (frames - 1)
-    lanes, radius = min(max(count, 1), 3), RADIUS[min(max(count, 1), 3)]
+    lanes = min(max(count, 1), 3)
     result = np.zeros((len(MOTIONS), PHASES, frames, 3), np.float32)
     for phase in range(PHASES):
-        beat = 2 * np.pi * (f / 8 + phase / PHASES)
-        scale = 1 - 0.5 * along
-        moves = {
-            "running": (centred * {1: 1.5, 2: 0.7, 3: 0.5}[lanes], -1.5 * np.abs(np.sin(beat)), 0 * f),
-            "skiing": (centred * {1: 1.3, 2: 0.6, 3: 0.4}[lanes], centred * 0.6, 0 * f),
-            "jumping": (0 * f, -11 * np.abs(np.sin(beat / 2)), 0 * f),
-            "waving": (0 * f, 0 * f, 0 * f),
-            "walking away": (0 * f, -14 * along - (5 + 0.85 * radius) * scale, np.log(scale)),
-            "dancing": (2.5 * np.sin(beat), 0 * f, 0 * f),
-        }
         for index, motion in enumerate(MOTIONS):
-            result[index, phase] = np.stack(moves[motion], axis=-1)
+            moves = track(motion, frames, lanes, phase / PHASES)
+            middle = moves.down - (LEG + 0.85 * RADIUS[lanes]) * moves.size
+            result[index, phase] = np.stack([moves.right, middle, np.log(moves.size)], axis=-1)
     return result - result.mean(2, keepdims=True)

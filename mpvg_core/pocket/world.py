@@ -7,6 +7,7 @@ playground.") and normally do *not* tell the look, so that only the earlier shot
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ class Role:
 class Scene:
     """One shot of a story: roles stand from left to right in the order in which the prompt names them.
 
-    `mirrored` is the side of the place's props, drawn once per story and place; `phase` and `shift` vary the take.
+    `mirrored` is the side of the place's props, drawn once per story and place; `phase` (0 or 0.5 of a beat) and
+    `shift` (-1 to 1 in halves) vary the take.
     """
 
     roles: tuple[Role, ...]
@@ -90,11 +92,12 @@ def draw_story(seed: int, shots: int = 4, max_actors: int = 3) -> Story:
     colours = rng.permutation(list(COLOURS))
     looks = tuple(Look(str(colours[i]), str(rng.choice(SHAPES))) for i in range(len(NAMES)))
     sides = {place: bool(rng.random() < 0.5) for place in PLACES}
-    cast_size = int(rng.integers(1, max_actors + 1))
+    chances = np.array([0.25, 0.35, 0.4][:max_actors])
+    cast_size = int(rng.choice(np.arange(max_actors), p=chances / chances.sum())) + 1
     cast = rng.permutation(len(NAMES))[:cast_size]
     scenes = []
     for _ in range(shots):
-        count = int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
+        count = int(rng.choice([1, 2, 3], p=[0.4, 0.35, 0.25]))
         actors = rng.permutation(cast)[: min(count, cast_size)]
         motion = str(rng.choice(list(MOTIONS)))
         motions = [motion] * len(actors)
@@ -102,7 +105,7 @@ def draw_story(seed: int, shots: int = 4, max_actors: int = 3) -> Story:
             motions[1] = str(rng.choice(list(MOTIONS)))
         place = str(rng.choice(list(PLACES)))
         roles = tuple(Role(int(a), looks[int(a)], m) for a, m in zip(actors, motions, strict=True))
-        scenes.append(Scene(roles, place, sides[place], float(rng.random()), float(rng.uniform(-1, 1))))
+        scenes.append(Scene(roles, place, sides[place], rng.integers(2) / 2, rng.integers(-2, 3) / 2))
     return Story(seed, looks, tuple(scenes))
 
 
@@ -213,7 +216,10 @@ def _paint_place(place: str) -> np.ndarray:
     return canvas
 
 
-_RADIUS = {1: 10.5, 2: 9.0, 3: 7.5}
+RADIUS = {1: 12.0, 2: 9.5, 3: 7.5}  # of a body among so many actors, pixels
+_SPEED = {1: 1.0, 2: 0.5, 3: 0.5}  # of running and skiing, pixels a frame
+_SHIFT = {1: 8.0, 2: 0.0, 3: 0.0}
+LEG = 5.0
 _INK = np.array([38, 34, 46], np.float32)
 _WOOD = np.array([120, 84, 50], np.float32)
 
@@ -226,54 +232,80 @@ def draw_portrait(look: Look) -> np.ndarray:
     return (canvas + 0.5).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Track:
+    """How an actor moves through a clip, one value a frame: right and down from its spot in pixels, size, tilt of the
+    body, swing of the legs, lift of the waving arm (radians)."""
+
+    right: np.ndarray
+    down: np.ndarray
+    size: np.ndarray
+    tilt: np.ndarray
+    swing: np.ndarray
+    arm: np.ndarray
+
+
+def track(motion: str, frames: int, count: int, phase: float) -> Track:
+    """The track of `motion` among `count` actors; `phase` is a part of a beat of 8 frames.
+
+    All goes in step with the latent grid: a beat is two latent frames, a run one latent cell (4 pixels) a latent frame,
+    so that a small model can learn to draw it.
+    """
+    f = np.arange(frames, dtype=np.float32)
+    centred, along = f - (frames - 1) / 2, f / max(frames - 1, 1)
+    beat = 2 * np.pi * (f / 8 + phase)
+    still, one = np.zeros_like(f), np.ones_like(f)
+    if motion == "running":
+        return Track(centred * _SPEED[count], -1.5 * np.abs(np.sin(beat)), one, 0.12 * one, 0.9 * np.sin(beat), still)
+    if motion == "skiing":
+        return Track(centred * _SPEED[count], 0.5 * centred - 3, one, 0.3 * one, still, still)
+    if motion == "jumping":
+        return Track(still, -11 * np.abs(np.sin(beat / 2)), one, still, still, still)
+    if motion == "waving":
+        return Track(still, still, one, still, still, 2.3 + 0.5 * np.sin(beat))
+    if motion == "walking away":
+        return Track(still, -14 * along, 1 - 0.5 * along, still, 0.5 * np.sin(beat), still)
+    if motion == "dancing":
+        return Track(3 * np.sin(beat), still, one, 0.4 * np.sin(beat), still, still)
+    raise ValueError(f"unknown motion {motion!r}; expected one of {', '.join(MOTIONS)}")
+
+
 def _draw_actor(clip: np.ndarray, role: Role, lane: int, count: int, scene: Scene) -> None:
     frames = len(clip)
-    f = np.arange(frames, dtype=np.float32)
-    centred = f - (frames - 1) / 2
-    radius = _RADIUS[count]
-    x = np.full(frames, SIZE * (lane + 0.5) / count + scene.shift * (6.0 if count == 1 else 1.5), np.float32)
-    feet: np.ndarray = np.full(frames, 56.0, np.float32)
-    scale: np.ndarray = np.ones(frames, np.float32)
-    tilt: np.ndarray = np.zeros(frames, np.float32)
-    swing: np.ndarray = np.zeros(frames, np.float32)
-    arm: np.ndarray = np.zeros(frames, np.float32)
-    beat = 2 * np.pi * (f / 8 + scene.phase)
-    if role.motion == "running":
-        x += centred * {1: 1.5, 2: 0.7, 3: 0.5}[count]
-        feet -= 1.5 * np.abs(np.sin(beat))
-        swing = 0.9 * np.sin(beat)
-        tilt += 0.12
-    elif role.motion == "skiing":
-        x += centred * {1: 1.3, 2: 0.6, 3: 0.4}[count]
-        feet += centred * 0.6 - 3
-        tilt += 0.3
-    elif role.motion == "jumping":
-        feet -= 11 * np.abs(np.sin(beat / 2))
-    elif role.motion == "waving":
-        arm = 2.3 + 0.5 * np.sin(beat)
-    elif role.motion == "walking away":
-        scale = 1 - 0.5 * f / (frames - 1)
-        feet -= 14 * f / (frames - 1)
-        swing = 0.5 * np.sin(beat)
-    elif role.motion == "dancing":
-        tilt = 0.4 * np.sin(beat)
-        x += 2.5 * np.sin(beat)
-    else:
-        raise ValueError(f"unknown motion {role.motion!r}; expected one of {', '.join(MOTIONS)}")
+    middle = round(SIZE * (lane + 0.5) / count) + scene.shift * _SHIFT[count]
+    whole = int(middle // 1)
+    left, top, paint, through = _sprite(role.look, role.motion, count, float(scene.phase), middle - whole, frames)
+    side = paint.shape[1]
+    for t in range(frames):
+        x, y = left[t] + whole, top[t]
+        x0, x1 = max(x, 0), min(x + side, SIZE)
+        y0, y1 = max(y, 0), min(y + side, SIZE)
+        if x0 < x1 and y0 < y1:
+            inner = (t, slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+            clip[t, y0:y1, x0:x1] = clip[t, y0:y1, x0:x1] * (through[inner] / np.float32(255)) + paint[inner]
 
-    leg = 5.0 * scale
-    r = radius * scale
-    y = feet - leg - 0.85 * r
-    # A window of pixels around the actor, in actor coordinates (origin = middle of the body), rotated by the tilt.
+
+@lru_cache(maxsize=1024)
+def _sprite(
+    look: Look, motion: str, count: int, phase: float, offset: float, frames: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """An actor's window of pixels in each frame: its left and top [T] if the actor stood at x = `offset`, its paint
+    [T, n, n, 3] and what it lets through of the place [T, n, n, 1], both uint8."""
+    radius = RADIUS[count]
+    moves = track(motion, frames, count, phase)
+    x = offset + moves.right
+    leg, r = LEG * moves.size, radius * moves.size
+    y = 56.0 + moves.down - leg - 0.85 * r
+    # Actor coordinates: origin in the middle of the body, rotated by the tilt.
     half = int(1.75 * radius) + 3
     left, top = np.floor(x).astype(int) - half, np.floor(y).astype(int) - half
     grid = np.arange(2 * half, dtype=np.float32) + 0.5
     dx = (left - x).astype(np.float32)[:, None, None] + grid[None, None, :]
     dy = (top - y).astype(np.float32)[:, None, None] + grid[None, :, None]
-    cos, sin = np.cos(tilt)[:, None, None], np.sin(tilt)[:, None, None]
+    cos, sin = np.cos(moves.tilt)[:, None, None], np.sin(moves.tilt)[:, None, None]
     u, v = cos * dx + sin * dy, -sin * dx + cos * dy
     r, leg = r[:, None, None], leg[:, None, None]
-    sw, ar = swing[:, None, None], arm[:, None, None]
+    sw, ar = moves.swing[:, None, None], moves.arm[:, None, None]
     strokes = []
     for side in (-1.0, 1.0):
         hip = side * 0.35 * r
@@ -281,17 +313,17 @@ def _draw_actor(clip: np.ndarray, role: Role, lane: int, count: int, scene: Scen
         bend = 0.7 + (0.75 * ar if side > 0 else 0.0)
         hand_u, hand_v = side * 0.8 * r * (1 + np.sin(bend)), 0.1 * r + 0.8 * r * np.cos(bend)
         strokes.append(_segment(u, v, side * 0.7 * r, 0.1 * r, hand_u, hand_v, 1.2))
-    body = _shape_distance(role.look.shape, u, v, r)
-    eye_v = (0.12 if role.look.shape == "triangle" else -0.12) * r
+    body = _shape_distance(look.shape, u, v, r)
+    eye_v = (0.12 if look.shape == "triangle" else -0.12) * r
     eyes = np.hypot(np.abs(u) - 0.3 * r, v - eye_v) - 0.22 * r
     pupils = np.hypot(np.abs(u - 0.06 * r) - 0.3 * r, v - eye_v) - 0.11 * r
     layers = [
         (np.minimum.reduce([body, *strokes]), _INK),  # limbs and outline are one silhouette
-        (body + 1.4, np.asarray(COLOURS[role.look.colour], np.float32)),
+        (body + 1.4, np.asarray(COLOURS[look.colour], np.float32)),
         (eyes, np.array([255, 255, 255], np.float32)),
         (pupils, _INK),
     ]
-    if role.motion == "skiing":
+    if motion == "skiing":
         layers.insert(0, (_segment(u, v, -1.1 * r, 0.9 * r + leg, 1.3 * r, 0.9 * r + leg, 1.2), _WOOD))
     paint = np.zeros((*u.shape, 3), np.float32)
     through = np.ones_like(u)[..., None]
@@ -299,12 +331,7 @@ def _draw_actor(clip: np.ndarray, role: Role, lane: int, count: int, scene: Scen
         clear = np.clip(distance + 0.5, 0, 1)[..., None]
         paint = paint * clear + (1 - clear) * ink
         through = through * clear
-    for t in range(frames):
-        x0, x1 = max(left[t], 0), min(left[t] + 2 * half, SIZE)
-        y0, y1 = max(top[t], 0), min(top[t] + 2 * half, SIZE)
-        if x0 < x1 and y0 < y1:
-            inner = (t, slice(y0 - top[t], y1 - top[t]), slice(x0 - left[t], x1 - left[t]))
-            clip[t, y0:y1, x0:x1] = clip[t, y0:y1, x0:x1] * through[inner] + paint[inner]
+    return left, top, (paint + 0.5).astype(np.uint8), (255 * through + 0.5).astype(np.uint8)
 
 
 def _segment(u: np.ndarray, v: np.ndarray, u0: Any, v0: Any, u1: Any, v1: Any, width: float) -> np.ndarray:

@@ -1,12 +1,8 @@
-"""What every training run shares: optimisers, learning-rate schedule, moving average, and checkpoints that resume."""
+"""What every training run shares: optimisers, learning-rate schedule and moving average."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -97,29 +93,3 @@ class MovingAverage:
         for prefix, module in modules.items():
             for name, parameter in module.named_parameters():
                 parameter.copy_(self.shadow[prefix][name])
-
-
-class Journal:
-    """A run's log: one JSON object a line, appended; and its newest checkpoint, replaced whole."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self._started = time.monotonic()
-
-    def log(self, **values: Any) -> None:
-        values["seconds"] = round(time.monotonic() - self._started, 1)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(values) + "\n")
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        temporary = self.folder / "checkpoint.tmp"
-        torch.save(dict(state), temporary)
-        os.replace(temporary, self.folder / "checkpoint.pt")
-
-    def load(self) -> dict[str, Any] | None:
-        path = self.folder / "checkpoint.pt"
-        if not path.exists():
-            return None
-        loaded: dict[str, Any] = torch.load(path, weights_only=True)
-        return loaded

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mpvg_core.pocket import batches, stories
-from mpvg_core.pocket.language import MAX_TOKENS, actor_of_token, tell, vocabulary
+from mpvg_core.pocket.language import MAX_TOKENS, actor_of_token, tell, told_places, vocabulary
 from mpvg_core.pocket.world import COLOURS, FRAMES, MOTIONS, PLACES, SHAPES, Story, draw_scene, draw_story
 
 LOOKS = {*COLOURS, *SHAPES}
@@ -83,8 +83,8 @@ def test_every_prompt_fits_the_model_and_has_only_known_words() -> None:
     rng, known = np.random.default_rng(1), set(vocabulary())
     for seed in range(400):
         for scene in draw_story(seed).scenes:
-            for told in (False, True):
-                words = pieces(tell(scene, rng, told=told))
+            for told, cast_first in ((False, False), (True, False), (True, True)):
+                words = pieces(tell(scene, rng, told=told, cast_first=cast_first))
                 assert len(words) + 1 <= MAX_TOKENS  # one for the end of the sentence
                 assert set(words) <= known
 
@@ -112,6 +112,26 @@ def test_tokens_belong_to_the_actor_whose_name_and_look_they_tell() -> None:
     words = pieces("Actor 3 (a red star) and Actor 1 are running on the moon.")
     assert words[:6] == ["actor", "3", "(", "a", "red", "star"]
     assert actor_of_token(words) == [2] * 7 + [-1] + [0, 0] + [-1] * 6
+
+
+def test_a_cast_told_first_says_each_look_in_any_order_and_only_the_number_ties_it() -> None:
+    scene = next(s for seed in range(50) for s in draw_story(seed).scenes if len(s.roles) == 3)
+    prompts = {tell(scene, np.random.default_rng(seed), told=True, cast_first=True) for seed in range(60)}
+    assert all(f"Actor {role.index + 1} is {role.look}." in prompt for prompt in prompts for role in scene.roles)
+    assert len({re.findall(r"Actor (\d) is a", prompt)[0] for prompt in prompts}) == 3
+
+
+def test_tokens_of_a_look_told_in_a_sentence_belong_to_its_actor() -> None:
+    words = pieces("Actor 2 is a blue star. Actor 2 is running.")
+    assert actor_of_token(words) == [1] * 7 + [1, 1] + [-1] * 3
+
+
+def test_a_name_stands_where_the_told_prompt_says_colour_and_shape() -> None:
+    plain = [*pieces("On the moon, Actor 3 and Actor 1 are running."), "</s>", "<pad>"]
+    told = [*pieces("On the moon, Actor 3 (a red star) and Actor 1 (a blue circle) are running."), "</s>"]
+    said = [told[place] if place >= 0 else "" for place in told_places(plain, told)]
+    assert said == ["on", "the", "moon", ",", "red", "star", "and", "blue", "circle", "are", "running", ".", "", ""]
+    assert told_places(told, told)[4:6] == [told.index("red"), told.index("star")]
 
 
 def test_a_name_without_a_known_number_belongs_to_nobody() -> None:

@@ -1,15 +1,14 @@
-"""Optimisers, schedule, moving average and checkpoints of every training run."""
+"""Optimisers, schedule and moving average of every training run."""
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from mpvg_core.training.optimise import Journal, MovingAverage, Optimisers, warmup_stable_decay
+from mpvg_core.training.optimise import MovingAverage, Optimisers, warmup_stable_decay
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,37 +102,6 @@ def test_a_factor_of_zero_moves_nothing():
     assert all(torch.equal(new, old) for new, old in zip(weights(modules), before, strict=True))
 
 
-def test_a_resumed_run_ends_bit_for_bit_where_an_undisturbed_one_does(tmp_path):
-    whole = toy()
-    whole_average = MovingAverage(whole, 0.9)
-    train(whole, new_optimisers(whole), whole_average, range(30))
-
-    part = toy()
-    optimisers, average = new_optimisers(part), MovingAverage(part, 0.9)
-    train(part, optimisers, average, range(13))
-    Journal(tmp_path).save(
-        {
-            "step": 13,
-            "modules": {name: module.state_dict() for name, module in part.items()},
-            "optimisers": optimisers.state_dict(),
-            "average": average.shadow,
-        }
-    )
-
-    resumed = toy(seed=5)
-    optimisers, average = new_optimisers(resumed), MovingAverage(resumed, 0.9)
-    checkpoint = Journal(tmp_path).load()
-    for name, module in resumed.items():
-        module.load_state_dict(checkpoint["modules"][name])
-    optimisers.load_state_dict(checkpoint["optimisers"])
-    average.shadow, average.count = checkpoint["average"], checkpoint["step"]
-    train(resumed, optimisers, average, range(13, 30))
-
-    assert all(torch.equal(a, b) for a, b in zip(weights(resumed), weights(whole), strict=True))
-    for prefix, shadow in whole_average.shadow.items():
-        assert all(torch.equal(shadow[name], average.shadow[prefix][name]) for name in shadow)
-
-
 def test_the_learning_rate_warms_up_stays_and_falls_to_nothing():
     factors = [warmup_stable_decay(step, 1000, warmup=100, decay=0.35) for step in range(1001)]
     assert factors[0] == 0.01 and factors[49] == 0.5
@@ -158,16 +126,3 @@ def test_the_moving_average_follows_quickly_at_first_and_then_slowly():
     assert float(average.shadow["m"]["weight"]) == pytest.approx(before / 2)
     average.copy_to({"m": module})
     assert module.weight.item() == pytest.approx(before / 2)
-
-
-def test_a_journal_keeps_every_line_and_the_newest_checkpoint_only(tmp_path):
-    journal = Journal(tmp_path / "runs" / "base")
-    assert journal.load() is None
-    journal.log(step=1, loss=0.5)
-    journal.save({"step": 1})
-    Journal(tmp_path / "runs" / "base").log(step=2, loss=0.25)
-    journal.save({"step": 2})
-    lines = [json.loads(line) for line in (journal.folder / "log.jsonl").read_text("utf-8").splitlines()]
-    assert [(line["step"], line["loss"]) for line in lines] == [(1, 0.5), (2, 0.25)]
-    assert journal.load() == {"step": 2}
-    assert sorted(path.name for path in journal.folder.iterdir()) == ["checkpoint.pt", "log.jsonl"]

@@ -1,0 +1,138 @@
+"""`mpvg bench history` and `mpvg pocket evaluate`: figures that anyone can measure again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .board import Model
+from .outcome import with_exit_codes
+
+if TYPE_CHECKING:
+    from ..pocket.bench import Bench
+
+app = typer.Typer(help="Measure what a model remembers.", no_args_is_help=True)
+pocket = typer.Typer(help="The embedded pocket model.", no_args_is_help=True)
+
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where table, sheets and JSON go.")]
+Adapter = Annotated[Path | None, typer.Option(metavar="FILE", help="The history adapter; by default the model's own.")]
+Actors = Annotated[int, typer.Option(min=2, help="Actors behind each figure.")]
+LongShots = Annotated[int, typer.Option(min=2, max=16, help="Shots of the long films (a trial may take fewer).")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps a shot.")]
+TextScale = Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")]
+HistoryScale = Annotated[float | None, typer.Option(help="How strongly the earlier shots pull (w2).")]
+Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16 (twice as fast on many CPUs).")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default torch's own choice.")]
+
+
+@app.command("history")
+@with_exit_codes
+def history(
+    context: typer.Context,
+    model: Model = "pocket",
+    adapter: Adapter = None,
+    out: Out = Path("out/bench-history"),
+    actors: Actors = 200,
+    long_shots: LongShots = 16,
+    steps: Steps = None,
+    text_scale: TextScale = None,
+    history_scale: HistoryScale = None,
+    dtype: Dtype = "auto",
+    threads: Threads = None,
+) -> None:
+    """Film held-out stories of the toy world, with history and in every other way, and read the pictures."""
+    from ..pocket.report import table
+
+    bench = _measured(model, adapter, out, actors, long_shots, steps, text_scale, history_scale, dtype, threads)
+    typer.echo(table(bench.rows))
+
+
+@pocket.command("evaluate")
+@with_exit_codes
+def evaluate(
+    context: typer.Context,
+    out: Out = Path("out/pocket-evaluate"),
+    actors: Actors = 200,
+    long_shots: LongShots = 16,
+    dtype: Dtype = "auto",
+    threads: Threads = None,
+) -> None:
+    """The pocket's promises: each figure against what it is to reach, and how sharp the autoencoder is."""
+    from ..pocket.evaluate import judged
+    from ..pocket.sharpness import autoencoder_psnr
+
+    bench = _measured("pocket", None, out, actors, long_shots, None, None, None, dtype, threads)
+    typer.echo(judged(bench.rows))
+    decibels = autoencoder_psnr()
+    typer.echo(f"\nAutoencoder, encoded and decoded, {decibels.n} held-out clips: {decibels.mean:.1f} dB")
+
+
+def _measured(
+    model: str,
+    adapter: Path | None,
+    out: Path,
+    actors: int,
+    long_shots: int,
+    steps: int | None,
+    text_scale: float | None,
+    history_scale: float | None,
+    dtype: str,
+    threads: int | None,
+) -> Bench:
+    import torch
+
+    from ..backbone.load import load_backbone
+    from ..diffusion.guidance import HistoryGuidance
+    from ..errors import InputError, Problem
+    from ..history.adapter import load_adapter, require_fit
+    from ..pocket.bench import run_bench
+    from ..pocket.filming import Studio
+    from ..pocket.report import write_report
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    backbone = load_backbone(model, dtype=dtype)
+    path = adapter or backbone.folder.adapter
+    if path is None:
+        raise InputError(Problem(model, "has no history adapter", "one to measure", "name it with --adapter"))
+    if not path.is_file():
+        raise InputError(Problem("--adapter", f"{path} is not there", "a history adapter's safetensors file"))
+    remembering = load_adapter(path)
+    limits = backbone.limits()
+    require_fit(
+        remembering,
+        text_dim=backbone.transformer.config.text_embed_dim,
+        max_tokens=limits.max_tokens,
+        transformer=backbone.transformer,
+        path=str(path),
+    )
+    defaults = backbone.folder.defaults()
+    guidance = HistoryGuidance(
+        text_scale=defaults.text_scale if text_scale is None else text_scale,
+        history_scale=defaults.history_scale if history_scale is None else history_scale,
+    )
+    steps = defaults.steps if steps is None else steps
+    bench = run_bench(
+        Studio(backbone, remembering),
+        guidance,
+        steps,
+        actors=actors,
+        long_shots=long_shots,
+        report=lambda name: typer.echo(f"filming: {name}", err=True),
+    )
+    settings = {
+        "model": backbone.name,
+        "fingerprint": backbone.fingerprint,
+        "adapter": remembering.fingerprint,
+        "steps": steps,
+        "text_scale": guidance.text_scale,
+        "history_scale": guidance.history_scale,
+        "dtype": str(backbone.dtype).removeprefix("torch."),
+        "actors": actors,
+        "long_shots": long_shots,
+    }
+    for file in write_report(bench, out, settings):
+        typer.echo(str(file), err=True)
+    return bench
