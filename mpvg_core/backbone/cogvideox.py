@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,9 +17,6 @@ from .interface import ClipFeatures, TextEmbedding
 from .memory import weight_bytes
 from .tokens import END, PAD, UNKNOWN, Words
 from .weights import load_part
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _KEEP_TEXT_ENCODER = 2**30  # bytes; a larger one (T5-XXL: 9.5 GB) makes room as soon as the prompts are encoded
 _FRAMES_AT_ONCE = 8  # turned to 8 bits together; in float32 a whole clip would be 203 MB
@@ -36,10 +34,12 @@ class CogVideoXBackbone:
         device: torch.device,
         dtype: torch.dtype,
         text_device: torch.device | None = None,
+        streamed: bool = False,
     ) -> None:
         self.name, self.folder, self.fingerprint = folder.name, folder, folder.fingerprint()
         self.transformer, self.vae = transformer, vae
         self.device, self.dtype, self.text_device = device, dtype, text_device or device
+        self.streamed = streamed
         self.latent_channels: int = transformer.config.in_channels
         self.spatial_compression = 2 ** (len(vae.config.block_out_channels) - 1)
         self.temporal_compression = round(vae.config.temporal_compression_ratio)
@@ -149,6 +149,30 @@ class CogVideoXBackbone:
                 pixels, cache = self.vae.decoder(part, conv_cache=cache)
             yield _frames(pixels)
             start += size
+
+    def encode_clip(self, frames: np.ndarray) -> Tensor:
+        """The most likely latents of the clip, so that the same footage is always the same."""
+        side = self.spatial_compression
+        if frames.shape[1] % side or frames.shape[2] % side:
+            size = f"{frames.shape[2]}x{frames.shape[1]}"
+            raise InputError(Problem("footage", f"its frames are {size}", f"multiples of {side}", "scale it"))
+        step = 2 * self.temporal_compression
+        if not len(frames) or (len(frames) - 1) % step:
+            raise InputError(Problem("footage", f"it has {len(frames)} frames", f"1 + {step}n frames", "cut it"))
+        video = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
+        video = (video.permute(3, 0, 1, 2)[None].float() / 127.5 - 1).to(self.vae.dtype)
+        if frames.shape[1] * frames.shape[2] > _TILE_FROM:
+            self.vae.enable_tiling()
+        with torch.no_grad():
+            encoded: Tensor = self.vae.encode(video).latent_dist.mode()
+        return (encoded[0].transpose(0, 1) * self.vae.config.scaling_factor).to(self.dtype)
+
+    def to_stock(self, latents: Tensor) -> Tensor:
+        return (latents.float() / self.vae.config.scaling_factor).transpose(0, 1)[None]
+
+    def from_stock(self, samples: Tensor) -> Tensor:
+        latents = samples[0].transpose(0, 1).float() * self.vae.config.scaling_factor
+        return latents.to(device=self.device, dtype=self.dtype)
 
     def describe_clip(self, latents: Tensor) -> ClipFeatures:
         return describe_latents(latents)

@@ -83,6 +83,19 @@ class Backbone(Protocol):
         """latents [F, C, h, w] to frames, uint8 [n, H, W, 3], a few at a time as they come."""
         ...
 
+    def encode_clip(self, frames: np.ndarray) -> torch.Tensor:
+        """Frames of footage, uint8 [n, H, W, 3], to latents [F, C, h, w]. Raises InputError for sizes and lengths that
+        the model cannot take."""
+        ...
+
+    def to_stock(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents [F, C, h, w] as other programs hand them to a decoder: float32 [1, C, F, h, w], not scaled."""
+        ...
+
+    def from_stock(self, samples: torch.Tensor) -> torch.Tensor:
+        """The way back, on the model's device and in its precision."""
+        ...
+
     def describe_clip(self, latents: torch.Tensor) -> ClipFeatures:
         """The visual features of a finished clip's latents [F, C, h, w]."""
         ...

@@ -22,12 +22,16 @@ def model_limits(model: str = "pocket") -> ModelLimits:
     return find_model(model).limits()
 
 
-def load_backbone(model: str = "pocket", *, device: str = "auto", dtype: str = "auto") -> CogVideoXBackbone:
+def load_backbone(
+    model: str = "pocket", *, device: str = "auto", dtype: str = "auto", managed: bool = False
+) -> CogVideoXBackbone:
     """The model, ready to film.
 
     device: "auto" takes a GPU if there is one. dtype: "auto" is float32 on a CPU and bfloat16 on a GPU (float16 where
-    the GPU cannot do bfloat16). What does not fit a GPU stays outside, see memory.py. Raises InputError for what is
-    missing or unknown, MPVGError for files that do not load.
+    the GPU cannot do bfloat16). What does not fit a GPU stays outside, see memory.py.
+    managed: a transformer that fits and the decoder wait in main memory; the caller, who shares the device with other
+    models, moves them there for as long as they work (`streamed` says whether the transformer takes care of itself).
+    Raises InputError for what is missing or unknown, MPVGError for files that do not load.
     """
     folder = find_model(model)
     place = _device(device)
@@ -40,14 +44,17 @@ def load_backbone(model: str = "pocket", *, device: str = "auto", dtype: str = "
     from .memory import free_bytes, place_parts, stream_blocks, weight_bytes
 
     transformer = load_part(CogVideoXTransformer3DModel, folder.path / "transformer", torch_dtype=precision)
-    vae = load_part(AutoencoderKLCogVideoX, folder.path / "vae", torch_dtype=precision).to(place)
+    vae = load_part(AutoencoderKLCogVideoX, folder.path / "vae", torch_dtype=precision)
     placement = place_parts(free_bytes(place), weight_bytes(transformer), folder.weight_bytes("text_encoder"))
     if placement.transformer == "streamed":
         stream_blocks(transformer, place)
-    else:
+    elif not managed:
         transformer.to(place)
+    if not managed:
+        vae.to(place)
     reader = place if placement.text_encoder == "device" else torch.device("cpu")
-    return CogVideoXBackbone(folder, transformer, vae, place, precision, text_device=reader)
+    streamed = placement.transformer == "streamed"
+    return CogVideoXBackbone(folder, transformer, vae, place, precision, text_device=reader, streamed=streamed)
 
 
 def _device(name: str) -> torch.device:

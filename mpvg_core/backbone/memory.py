@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +56,17 @@ def settle_threads(transformer: Any, device: torch.device) -> None:
     CPU."""
     if device.type == "cpu" and weight_bytes(transformer) < SMALL:
         torch.set_num_threads(1)
+
+
+@contextmanager
+def settled_threads(transformer: Any, device: torch.device) -> Iterator[None]:
+    """`settle_threads` for as long as the block lasts: for programs that do other work besides."""
+    before = torch.get_num_threads()
+    settle_threads(transformer, device)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def stream_blocks(transformer: Any, device: torch.device) -> None:

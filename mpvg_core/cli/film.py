@@ -13,10 +13,10 @@ from ..film.record import takes_in_use
 from ..film.scratch import require_writable
 from ..film.takes import TakeStore
 from ..film.video import sound_fault
+from ..storyboard.choice import chosen_shots
 from ..storyboard.plan import require_known_words
 from .assemble import Audio
 from .board import Board, Model, Seed, plan_board
-from .choice import chosen_shots
 from .outcome import with_exit_codes
 from .progress import Watcher
 

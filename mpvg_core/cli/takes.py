@@ -11,7 +11,7 @@ import typer
 from ..errors import InputError, Problem
 from ..film.record import takes_in_use
 from ..film.takes import Take, TakeStore
-from .choice import chosen_shots
+from ..storyboard.choice import chosen_shots
 from .outcome import with_exit_codes
 
 app = typer.Typer(help="The takes of a film: list, lock, unlock, remove.", no_args_is_help=True)

@@ -69,15 +69,17 @@ def plan_route(
     settings: FilmSettings,
     store: TakeStore,
     only: Collection[int] | None = None,
+    keep: Mapping[str, str] | None = None,
 ) -> tuple[list[Errand], dict[str, TextEmbedding]]:
     """The errands of a film in order, and the embedding of every prompt and negative prompt, each encoded once.
 
     only: numbers (from 1) of the shots to film, None = all; with them go later shots that remember them, and earlier
     ones that they need, as far as their takes are missing.
+    keep: ids of takes, by name of their shots, that count as locked in this film.
 
     Raises InputError for numbers of shots that are not there, and for locked takes that cannot stand in this film.
     """
-    locked = _locked_takes(plan, store)
+    locked = _locked_takes(plan, store, {**store.locked(), **(keep or {})})
     prompts = [take.inputs["prompt"] if (take := locked.get(shot.name)) else shot.full_prompt for shot in plan.shots]
     texts = _encode_once(backbone, [*prompts, *(shot.negative for shot in plan.shots)])
     current = [texts[prompt] for prompt in prompts]
@@ -183,8 +185,7 @@ def _wish(
     return _Wish(inputs, take_id(inputs), memories, tuple(past[k.position] for k in found.kept), found.selection)
 
 
-def _locked_takes(plan: FilmPlan, store: TakeStore) -> dict[str, Take]:
-    locks = store.locked()
+def _locked_takes(plan: FilmPlan, store: TakeStore, locks: Mapping[str, str]) -> dict[str, Take]:
     takes, problems = {}, []
     for shot in plan.shots:
         if (id := locks.get(shot.name)) is None:

@@ -19,7 +19,7 @@ from ..errors import InputError, MPVGError, Problem
 from .decouple import DecouplingEncoder, HistoryTokens
 from .history import PromptHistory
 from .select import SelectionSettings, TokenSelection
-from .semantics import VideoSemanticExtractor
+from .semantics import VideoSemanticExtractor, VisualSemantics
 from .space import TokenSpace
 
 FORMAT = "mpvg-history-adapter/1"
@@ -84,14 +84,21 @@ class HistoryAdapter(nn.Module):
     def history_tokens(
         self, history: PromptHistory, current: TextEmbedding, selection: TokenSelection, ages: list[int] | None = None
     ) -> HistoryTokens | None:
-        """Steps 2 and 3 for one shot; None when nothing was selected.
+        """Steps 2 and 3 for one shot, see `extract` and `decouple`; None when nothing was selected."""
+        semantics = self.extract(history, current, selection, ages)
+        return None if semantics is None else self.decouple(current, semantics)
+
+    def extract(
+        self, history: PromptHistory, current: TextEmbedding, selection: TokenSelection, ages: list[int] | None = None
+    ) -> VisualSemantics | None:
+        """Step 2: what the current prompt's tokens should look like; None when nothing was selected.
 
         selection: of the shots of `history`, in their order; ages: how many shots ago each was (default: the last was
-        1, the one before 2, …). One history token for each current token that a kept token serves.
+        1, the one before 2, …).
         """
         if not selection.count:
             return None
-        device = next(self.parameters()).device
+        device = self._device
         ages = ages if ages is not None else list(range(len(history), 0, -1))
         texts, seen, places, years = [], [], [], []
         for shot, mask, age in zip(history, selection.masks, ages, strict=True):
@@ -104,9 +111,8 @@ class HistoryAdapter(nn.Module):
                 places.append(chosen)
                 years.append(torch.full_like(chosen, age))
         past = torch.cat(texts, dim=1)
-        embeds = current.embeds.to(device).float()[None]
         semantics = self.extractor.predict(
-            embeds,
+            current.embeds.to(device).float()[None],
             current.mask.to(device)[None],
             past,
             torch.cat(seen, dim=1),
@@ -114,11 +120,21 @@ class HistoryAdapter(nn.Module):
             torch.cat(places).to(device)[None],
             torch.cat(years).to(device)[None],
         )
-        served = torch.tensor(selection.served, device=device)
+        return VisualSemantics(semantics[0], selection.served)
+
+    def decouple(self, current: TextEmbedding, semantics: VisualSemantics) -> HistoryTokens:
+        """Step 3: one history token for each current token that a kept token serves."""
+        device = self._device
+        embeds = current.embeds.to(device).float()[None]
+        served = torch.tensor(semantics.served, device=device)
         mask = torch.zeros(embeds.shape[:2], dtype=torch.bool, device=device)
         mask[0, served] = True
-        tokens: Tensor = self.decoupler(embeds, semantics, mask)
+        tokens: Tensor = self.decoupler(embeds, semantics.values.to(device)[None], mask)
         return HistoryTokens(tokens[0, served])
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
 
 
 def save_adapter(adapter: HistoryAdapter, path: Path, *, dtype: torch.dtype = torch.float16, **trained: Any) -> None:

@@ -6,12 +6,21 @@ so that order matters, and (in training) a target from a slowly moving teacher i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 AGES = 10  # buckets: 0 is the current shot, 1, 2, 3, 4, then doubling
+
+
+@dataclass(frozen=True)
+class VisualSemantics:
+    """What a prompt's tokens should look like: values [L, W], and the indices of the tokens the past knows of."""
+
+    values: Tensor
+    served: tuple[int, ...]
 
 
 class VideoSemanticExtractor(nn.Module):

@@ -1,4 +1,4 @@
-"""Shots named on the command line: by number, by range, or by name."""
+"""Shots named by the artist in a line: by number, by range, or by name."""
 
 from __future__ import annotations
 

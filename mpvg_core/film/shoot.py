@@ -1,0 +1,92 @@
+"""One clip from its prompt and what it remembers: the sampler called as every shot of every film calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..diffusion.frames import latent_frames
+from ..diffusion.guidance import HistoryGuidance
+from ..diffusion.inject import HistoryConditioning
+from ..diffusion.noise import shot_noise, step_generator
+from ..diffusion.sampler import StepInfo, sample
+from ..errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from ..backbone.interface import Backbone, TextEmbedding
+    from ..history.adapter import HistoryAdapter
+    from ..history.decouple import HistoryTokens
+
+OnStep = Callable[[StepInfo], None]
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """What a clip is to be: its length in frames, its size in pixels, and how it is denoised (see `FilmSettings`)."""
+
+    seed: int
+    frames: int
+    width: int
+    height: int
+    steps: int
+    scheduler: str = "ddim"
+    batched: bool = False
+    guidance: HistoryGuidance = field(default_factory=HistoryGuidance)
+
+    def require_possible(self, backbone: Backbone) -> None:
+        """Raises InputError, for all at once, when the model cannot make a clip of this length or size."""
+        limits = backbone.limits()
+        problems = []
+        if not 1 <= self.frames <= limits.max_frames or (self.frames - 1) % limits.frame_step:
+            legal = f"1 + {limits.frame_step}n, at most {limits.max_frames}, for model '{limits.model}'"
+            problems.append(Problem("frames", f"{self.frames}", legal))
+        for name, side in (("width", self.width), ("height", self.height)):
+            if side < limits.size_step or side % limits.size_step:
+                near = max(round(side / limits.size_step), 1) * limits.size_step
+                wanted = f"a multiple of {limits.size_step} for model '{limits.model}'"
+                problems.append(Problem(name, f"{side} pixels", wanted, f"for example {near}"))
+        if problems:
+            raise InputError(problems)
+
+
+def shoot_clip(
+    backbone: Backbone,
+    request: ClipRequest,
+    positive: TextEmbedding,
+    negative: TextEmbedding,
+    history: HistoryConditioning | None = None,
+    *,
+    on_step: OnStep | None = None,
+    interrupt: Callable[[], None] | None = None,
+) -> Tensor:
+    """The clip's latent [F, C, h, w]; see `diffusion.sampler.sample` for the callbacks and errors."""
+    side = backbone.spatial_compression
+    frames = latent_frames(request.frames, backbone.temporal_compression)
+    shape = (1, frames, backbone.latent_channels, request.height // side, request.width // side)
+    return sample(
+        backbone,
+        noise=shot_noise(request.seed, shape, backbone.device, backbone.dtype),
+        positive=positive.embeds[None].to(backbone.device),
+        negative=negative.embeds[None].to(backbone.device),
+        history=history,
+        guidance=request.guidance,
+        scheduler=backbone.new_scheduler(request.scheduler),
+        steps=request.steps,
+        batched=request.batched,
+        generator=step_generator(request.seed),
+        on_step=on_step,
+        interrupt=interrupt,
+    )[0]
+
+
+def conditioning(
+    adapter: HistoryAdapter | None, remembered: HistoryTokens | None, device: torch.device
+) -> HistoryConditioning | None:
+    """History tokens on their way into the transformer; None where nothing is remembered."""
+    if adapter is None or remembered is None:
+        return None
+    return HistoryConditioning(adapter.injection, remembered.tokens[None].to(device))
