@@ -4,13 +4,20 @@ PYTHON ?= python3
 TORCH_OPTIONS ?=
 READY := .venv/.ready
 
-.PHONY: film test lint setup clean
+# Where `make pocket` keeps its checkpoints: run it again after a kill and it goes on.
+RUNS ?= runs
+
+.PHONY: film test lint setup clean pocket
 
 film: $(READY)
 	.venv/bin/mpvg film workflows/four_shots.yaml --out out
 
 test: $(READY)
 	.venv/bin/python -m pytest
+
+# Trains the pocket model from nothing and puts its weights into the package.
+pocket: $(READY)
+	OMP_WAIT_POLICY=passive .venv/bin/python -m mpvg_core.pocket.recipe all --runs $(RUNS)
 
 lint: $(READY)
 	.venv/bin/ruff check

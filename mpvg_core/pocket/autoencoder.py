@@ -15,6 +15,7 @@ import torch
 from ..backbone.construct import new_vae
 from ..training.optimise import Optimisers, warmup_stable_decay
 from ..training.run import Run
+from .base import CPU
 from .batches import FIRST_TRAINING_SEED, as_pixels
 from .latents import BLOCK, CHANNELS, LatentBasis
 from .world import SIZE, draw_scene, draw_story
@@ -56,6 +57,7 @@ def train_autoencoder(
     batch: int = 8,
     seed: int = 0,
     save_every: int = 100,
+    device: torch.device = CPU,
 ) -> Any:
     """Trains to `steps` in all, resuming from the folder's checkpoint; returns the averaged model.
 
@@ -63,7 +65,7 @@ def train_autoencoder(
     use.
     """
     torch.manual_seed(seed)
-    vae: Any = new_vae(VAE)
+    vae: Any = new_vae(VAE).to(device)
     modules = {"vae": vae}
     optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=2e-3, outer=("conv_in", "conv_out", "conv_y", "conv_b"))
     with torch.no_grad():
@@ -72,7 +74,7 @@ def train_autoencoder(
                 parameter.fill_(1.0)  # spatial norm multiplies by conv_y(z): start as a plain norm
     # An error in a latent's channel moves pixels by one over its scale: count it half for itself, half for that.
     importance = basis.scale.pow(-2)
-    importance = 0.5 + 0.5 * (importance / importance.mean()).view(1, -1, 1, 1, 1)
+    importance = 0.5 + 0.5 * (importance / importance.mean()).view(1, -1, 1, 1, 1).to(device)
     run = Run(folder, modules, optimisers, decay=0.995, seed=seed, save_every=save_every)
     for step in range(run.start, steps):
         generator = run.generator(step)
@@ -85,13 +87,13 @@ def train_autoencoder(
             top = max(top, 3)  # actors walk on the ground: look there more often than at the sky
             pixels = pixels[..., top * BLOCK : top * BLOCK + CROP, left * BLOCK : left * BLOCK + CROP]
             latents = latents[..., top : top + CROP // BLOCK, left : left + CROP // BLOCK]
-        video, given = pixels.transpose(1, 2), latents.transpose(1, 2)
-        noisy = given + LATENT_NOISE * torch.randn(given.shape, generator=generator)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        video, given = pixels.transpose(1, 2).to(device), latents.transpose(1, 2).to(device)
+        noisy = given + LATENT_NOISE * torch.randn(given.shape, generator=generator).to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
             decoded = vae.decode(noisy).sample.float()
         error = decoded - video
         loss = error.abs().mean() + 4 * error.square().mean()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(device.type, dtype=torch.bfloat16):
             posterior = vae.encode(video).latent_dist
         encoded_error = (importance * (posterior.mean.float() - given).square()).mean()
         loss = loss + encoded_error + 1e-3 * (posterior.logvar.float() - LOG_VARIANCE).square().mean()

@@ -40,7 +40,8 @@ SCHEDULER: dict[str, Any] = {
 TEXT_DROPOUT = 0.1
 ACTOR_WEIGHT = 4.0
 MAX_LOSS_WEIGHT = 5.0
-WHOLE_FROM = 0.7  # until this part of the steps, each step computes a part of the video tokens
+CPU = torch.device("cpu")
+WHOLE_FROM = 0.8  # until this part of the steps, each step computes a part of the video tokens
 KEPT_FRAMES = 3
 KEPT_SKY = 0.3  # of the tokens in the upper quarter, where actors seldom are
 
@@ -84,24 +85,27 @@ class Noised:
         if kept is None:
             return weight * error.mean(dim=(1, 2, 3, 4))
         frames, _, height, width = target.shape[1:]
-        cells = kept_cells(kept, frames, height, width, TRANSFORMER["patch_size"])
+        cells = kept_cells(kept, frames, height, width, TRANSFORMER["patch_size"]).to(error)
         return weight * (error * cells).mean(dim=(1, 2, 3, 4)) / cells.mean()
 
 
 def add_noise(latents: torch.Tensor, alphas_cumprod: torch.Tensor, generator: torch.Generator) -> Noised:
-    """Timesteps are stratified over the batch: one in each of B equal parts of the schedule."""
+    """Timesteps are stratified over the batch: one in each of B equal parts of the schedule. Drawn on the CPU, so that
+    every device learns from the same noise."""
     batch, steps = len(latents), len(alphas_cumprod)
     spread = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
     timesteps = (spread * steps).long().clamp(max=steps - 1)
-    noise = torch.randn(latents.shape, generator=generator)
-    signal = alphas_cumprod[timesteps].view(-1, 1, 1, 1, 1)
-    return Noised(latents, signal.sqrt() * latents + (1 - signal).sqrt() * noise, timesteps, signal)
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    signal = alphas_cumprod[timesteps].view(-1, 1, 1, 1, 1).to(latents)
+    noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
+    return Noised(latents, noisy, timesteps.to(latents.device), signal)
 
 
 @contextmanager
 def computing(transformer: nn.Module, kept: torch.Tensor | None) -> Iterator[None]:
     """Half precision where it is safe, and only the tokens `kept`."""
-    with torch.autocast("cpu", dtype=torch.bfloat16), nullcontext() if kept is None else only_tokens(transformer, kept):
+    kind = next(transformer.parameters()).device.type
+    with torch.autocast(kind, dtype=torch.bfloat16), nullcontext() if kept is None else only_tokens(transformer, kept):
         yield
 
 
@@ -125,13 +129,14 @@ def train_base(
     seed: int = 0,
     workers: int = 1,
     save_every: int = 200,
+    device: torch.device = CPU,
 ) -> dict[str, nn.Module]:
     """Trains to `steps` in all, resuming from the folder's checkpoint; returns the averaged modules."""
     torch.manual_seed(seed)
     words = tokenizer()
     text_encoder = new_text_encoder({**TEXT_ENCODER, "vocab_size": len(words)})
     transformer = new_transformer(TRANSFORMER)
-    modules = {"transformer": transformer, "text_encoder": text_encoder}
+    modules = {"transformer": transformer.to(device), "text_encoder": text_encoder.to(device)}
     alphas_cumprod = new_scheduler(SCHEDULER).alphas_cumprod.float()
     optimisers = Optimisers(
         modules,
@@ -146,15 +151,13 @@ def train_base(
         generator = run.generator(step)
         sample = next(batches)
         prompts = [p if torch.rand((), generator=generator) >= TEXT_DROPOUT else "" for p in sample["prompts"]]
-        ids = token_ids(words, prompts)
-
+        ids = token_ids(words, prompts).to(device)
         kept = token_subset(generator) if step < WHOLE_FROM * steps else None
-
-        noised = add_noise(sample["latents"], alphas_cumprod, generator)
+        noised = add_noise(sample["latents"].to(device), alphas_cumprod, generator)
         with computing(transformer, kept):
             embeds = text_encoder(input_ids=ids).last_hidden_state
             output = transformer(noised.noisy, embeds, noised.timesteps, return_dict=False)[0]
-        losses = noised.error(output, noised.latents, sample["actors"], kept)
+        losses = noised.error(output, noised.latents, sample["actors"].to(device), kept)
         norm = run.update(losses.mean(), warmup_stable_decay(step, steps))
         running = losses.mean().item() if step == run.start else 0.98 * running + 0.02 * losses.mean().item()
         if step % 20 == 0:

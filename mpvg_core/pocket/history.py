@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +24,10 @@ from ..history.semantics import VideoSemanticExtractor
 from ..history.space import TokenSpace, fit_token_space
 from ..training.memory import MemoryBatch, Remembered, gather, remember
 from ..training.optimise import Optimisers, warmup_stable_decay
-from ..training.run import Run
+from ..training.run import Run, on_device
 from ..training.semantics import Teacher, grounding_loss, prediction_loss
 from .base import (
+    CPU,
     SCHEDULER,
     TEXT_ENCODER,
     TRANSFORMER,
@@ -47,6 +49,7 @@ PLACE_CODE = 160
 REFERENCE: ReferenceName = "oldest"  # no copies of copies: in a long film their faults would add up
 OTHER_NUMBER = 0.01  # how often a word may be taken for another one when tokens are compared
 FARTHEST = 15  # shots ago
+SPACE_STORIES = 500
 TEXT_DROPOUT = 0.1
 CLIP_NOISE = 0.3  # remembered clips are generated ones in a film: the extractor must see through their faults
 GROUNDING = 0.2  # weight of the seeing losses while the adapter learns to tell
@@ -101,7 +104,7 @@ class StoryReader:
 
     def __init__(self, base: Mapping[str, Any], basis: LatentBasis, shots: int) -> None:
         self.text_encoder, self.shots = base["text_encoder"], shots
-        self.take_in = base["transformer"].patch_embed.text_proj
+        self.take_in = copy.deepcopy(base["transformer"].patch_embed.text_proj)
         self.words = tokenizer()
         self.space, self.selection = story_space(self.text_encoder)
         self.codes = look_codes(basis)
@@ -189,11 +192,11 @@ def encode_prompts(text_encoder: nn.Module, words: Any, prompts: Sequence[str]) 
 
 
 def story_space(text_encoder: nn.Module) -> tuple[TokenSpace, SelectionSettings]:
-    """The space in which prompts of the toy world are compared, fitted to the telling tokens of 500 training stories,
+    """The space in which prompts of the toy world are compared, fitted to the telling tokens of training stories,
     and the threshold there: as low as it can be while one word in a hundred is taken for another."""
     rng = np.random.default_rng(11)
     prompts = []
-    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 500):
+    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + SPACE_STORIES):
         for scene in draw_story(seed, shots=4).scenes:
             prompts.append(tell(scene, rng, told=bool(rng.random() < 0.2), cast_first=bool(rng.random() < 0.5)))
     texts = encode_prompts(text_encoder, tokenizer(), prompts)
@@ -269,14 +272,17 @@ def train_history(
     seed: int = 0,
     workers: int = 1,
     save_every: int = 100,
+    device: torch.device = CPU,
 ) -> HistoryAdapter:
     """`seeing_steps` on the seeing losses alone, then up to `steps` on the frozen base; resumes; returns the
     average."""
     torch.manual_seed(seed)
     transformer = base["transformer"].requires_grad_(False).eval()
     base["text_encoder"].requires_grad_(False).eval()
+    # Prompts are read and compared on the CPU, and what comes of it is moved: it is little.
     reader = StoryReader(base, basis, shots=4)
-    adapter, probes = new_adapter(reader.space, reader.selection), Probes()
+    transformer = transformer.to(device)
+    adapter, probes = new_adapter(reader.space, reader.selection).to(device), Probes().to(device)
     modules: dict[str, nn.Module] = {"adapter": adapter, "probes": probes}
     teacher = Teacher(adapter.extractor)
     optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=1e-3, outer=("probes", "age", "place", "position.0"))
@@ -294,7 +300,7 @@ def train_history(
     for step in range(run.start, steps):
         generator = run.generator(step)
         drawn = next(stories)
-        sample = reader.read(drawn, generator)
+        sample = on_device(reader.read(drawn, generator), device)
         found = remember(adapter, sample.memory, sample.clips, sample.positions)
         loss, report = seeing_loss(adapter, probes, teacher, sample, found)
         telling = step >= seeing_steps
@@ -335,9 +341,9 @@ def _telling_loss(
     Where the memory knows every actor the target is half the true clip, half what the base itself predicts when the
     prompt *tells* the looks: history tokens learn to say what words would say.
     """
-    dropped = torch.rand(len(sample.plain), generator=generator) < TEXT_DROPOUT
-    embeds = torch.where(dropped[:, None, None], empty, sample.plain)
-    noised = add_noise(drawn["latents"], alphas_cumprod, generator)
+    dropped = (torch.rand(len(sample.plain), generator=generator) < TEXT_DROPOUT).to(sample.plain.device)
+    embeds = torch.where(dropped[:, None, None], empty.to(sample.plain), sample.plain)
+    noised = add_noise(drawn["latents"].to(sample.plain), alphas_cumprod, generator)
     with computing(transformer, kept):
         with torch.no_grad():
             told = transformer(noised.noisy, sample.told, noised.timesteps, return_dict=False)[0]
@@ -345,4 +351,4 @@ def _telling_loss(
             output = transformer(noised.noisy, embeds, noised.timesteps, return_dict=False)[0]
     share = TELLING * (sample.all_known & ~dropped).view(-1, 1, 1, 1, 1)
     target = noised.latents + share * (noised.clean(told) - noised.latents)
-    return noised.error(output, target, drawn["actors"], kept).mean()
+    return noised.error(output, target, drawn["actors"].to(target), kept).mean()

@@ -1,14 +1,16 @@
 """The recipe: everything the pocket model is, trained from nothing, in pieces that resume after a kill.
 
-    python -m mpvg_core.pocket.recipe basis|base|autoencoder|history|export [--runs DIR] [--steps N] …
+    python -m mpvg_core.pocket.recipe all|basis|base|autoencoder|history|export [--runs DIR] [--steps N] …
 
-`base` and `autoencoder` need only the basis, so they may run side by side; `history` needs the base.
+`base` and `autoencoder` need only the basis, so they may run side by side; `history` needs the base. `all` is `make
+pocket`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -78,33 +80,67 @@ def export(runs: Path, out: Path) -> None:
         save_adapter(adapter, out / ADAPTER_FILE, recipe="mpvg_core.pocket.recipe")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("piece", choices=["basis", "base", "autoencoder", "history", "export"])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights", help="of export")
-    parser.add_argument("--steps", type=int, help="steps in all, those before a resume included")
-    parser.add_argument("--seeing-steps", type=int, default=SEEING_STEPS, help="of history: before it meets the base")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    runs: Path = options.runs
+def train(piece: str, runs: Path, *, steps: int | None, workers: int, device: torch.device) -> None:
+    """One piece to its end, from wherever it stands; `steps` in all, if not the recipe's own."""
     basis = load_basis(runs)
-    if options.piece == "base":
-        train_base(runs / "base", basis, steps=options.steps or BASE_STEPS, workers=options.workers)
-    elif options.piece == "autoencoder":
-        train_autoencoder(runs / "autoencoder", basis, steps=options.steps or AUTOENCODER_STEPS)
-    elif options.piece == "history":
+    if piece == "base":
+        train_base(runs / piece, basis, steps=steps or BASE_STEPS, workers=workers, device=device)
+    elif piece == "autoencoder":
+        train_autoencoder(runs / piece, basis, steps=steps or AUTOENCODER_STEPS, device=device)
+    elif piece == "history":
         train_history(
-            runs / "history",
+            runs / piece,
             averaged_base(runs),
             basis,
-            seeing_steps=options.seeing_steps,
-            steps=options.steps or HISTORY_STEPS,
-            workers=options.workers,
+            seeing_steps=SEEING_STEPS,
+            steps=steps or HISTORY_STEPS,
+            workers=workers,
+            device=device,
         )
-    elif options.piece == "export":
+
+
+def train_all(runs: Path, *, workers: int, device: torch.device) -> None:
+    """Everything from nothing, or from where it stopped: the autoencoder in a process of its own beside the base."""
+    load_basis(runs)
+    threads = torch.get_num_threads()
+    beside = multiprocessing.get_context("spawn").Process(target=_train_beside, args=("autoencoder", runs, device))
+    beside.start()
+    try:
+        torch.set_num_threads(max(1, threads - 1))
+        train("base", runs, steps=None, workers=workers, device=device)
+        beside.join()
+    finally:
+        beside.terminate()
+    if beside.exitcode:
+        raise SystemExit("the autoencoder's training failed: see above; what it had reached is kept")
+    torch.set_num_threads(threads)
+    train("history", runs, steps=None, workers=workers, device=device)
+
+
+def _train_beside(piece: str, runs: Path, device: torch.device) -> None:
+    torch.set_num_threads(1)
+    train(piece, runs, steps=None, workers=0, device=device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("piece", choices=["basis", "base", "autoencoder", "history", "export", "all"])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights", help="of export")
+    parser.add_argument("--steps", type=int, help="of one piece, in all, those before a resume included")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    runs, device = options.runs, torch.device(options.device)
+    if options.piece == "basis":
+        load_basis(runs)
+    elif options.piece == "all":
+        train_all(runs, workers=options.workers, device=device)
+    elif options.piece != "export":
+        train(options.piece, runs, steps=options.steps, workers=options.workers, device=device)
+    if options.piece in ("all", "export"):
         export(runs, options.out)
 
 

@@ -20,6 +20,7 @@ def only_tokens(transformer: Any, kept: Tensor) -> Iterator[None]:
     would tell of its contents.
     """
     total = 0
+    kept = kept.to(next(transformer.parameters()).device)
 
     def drop(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
         nonlocal total

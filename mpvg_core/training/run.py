@@ -6,8 +6,9 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -44,8 +45,10 @@ class Run:
             for name, module in self.followers.items():
                 module.load_state_dict(checkpoint["followers"][name])
             optimisers.load_state_dict(checkpoint["optimisers"])
-            self.average.shadow, self.average.count = checkpoint["average"], checkpoint["step"]
-            self.start = checkpoint["step"]
+            self.average.count = self.start = checkpoint["step"]
+            for name, shadow in self.average.shadow.items():
+                for key, value in shadow.items():
+                    value.copy_(checkpoint["average"][name][key])
 
     def generator(self, step: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + step)
@@ -73,6 +76,19 @@ class Run:
         return True
 
 
+Kind = TypeVar("Kind")
+
+
+def on_device(value: Kind, device: torch.device) -> Kind:
+    """A tensor, or a dataclass of tensors and of such dataclasses, on `device`; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)  # type: ignore[return-value]
+    if hasattr(value, "__dataclass_fields__"):
+        parts = {field.name: on_device(getattr(value, field.name), device) for field in fields(value)}  # type: ignore[arg-type]
+        return replace(value, **parts)  # type: ignore[type-var]
+    return value
+
+
 class Journal:
     """A run's log: one JSON object a line, appended; and its newest checkpoint, replaced whole."""
 
@@ -95,5 +111,5 @@ class Journal:
         path = self.folder / "checkpoint.pt"
         if not path.exists():
             return None
-        loaded: dict[str, Any] = torch.load(path, weights_only=True)
+        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return loaded

@@ -1,0 +1,63 @@
+"""The recipe from nothing to a model that films, in miniature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mpvg_core.backbone.load import load_backbone
+from mpvg_core.diffusion.guidance import HistoryGuidance
+from mpvg_core.history.adapter import load_adapter
+from mpvg_core.pocket import history, recipe
+from mpvg_core.pocket.autoencoder import train_autoencoder
+from mpvg_core.pocket.base import train_base
+from mpvg_core.pocket.bench import PAIR, cast_story
+from mpvg_core.pocket.filming import Studio, Variant, every_token
+from mpvg_core.pocket.history import train_history
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model trained for a step or two, as the recipe leaves it."""
+    torch.set_num_threads(1)
+    runs = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "BASIS_CLIPS", 20)
+        patch.setattr(history, "SPACE_STORIES", 30)
+        basis = recipe.load_basis(runs)
+        train_base(runs / "base", basis, steps=2, batch=4, workers=0)
+        train_autoencoder(runs / "autoencoder", basis, steps=1, batch=2)
+        base = recipe.averaged_base(runs)
+        train_history(runs / "history", base, basis, seeing_steps=1, steps=2, batch=4, workers=0)
+        recipe.export(runs, runs / "model")
+    return runs / "model"
+
+
+def test_what_the_recipe_exports_films_and_remembers(folder: Path) -> None:
+    backbone = load_backbone(str(folder))
+    assert backbone.folder.adapter is not None
+    studio = Studio(backbone, load_adapter(backbone.folder.adapter), batch=2)
+    films = studio.open([cast_story(seed, PAIR) for seed in (1, 2, 3)])
+    usual = Variant(HistoryGuidance(1.0, 1.0), 2)
+    studio.film(films, usual, 2)
+    assert [len(film.history) for film in films] == [2, 2, 2]
+    on = studio.shot(films, usual)
+    everything = studio.shot(films, Variant(HistoryGuidance(1.0, 1.0), 2, select=every_token))
+    off = studio.shot(films, Variant(HistoryGuidance(1.0, 0.0), 2, remembers=False))
+    assert all(some.clip.shape == (17, 64, 64, 3) for some in on)
+    assert all(0 <= some.kept <= most.kept == most.words for some, most in zip(on, everything, strict=True))
+    assert all(none.kept == 0 for none in off)
+    assert not all(torch.equal(a.latents, b.latents) for a, b in zip(everything, off, strict=True))
+
+
+def test_logs_lie_beside_the_weights(folder: Path) -> None:
+    assert {file.name for file in (folder / "logs").iterdir()} == {"autoencoder.jsonl", "base.jsonl", "history.jsonl"}
+
+
+def test_a_second_run_of_a_finished_piece_trains_nothing(folder: Path) -> None:
+    runs = folder.parent
+    before = (runs / "base" / "checkpoint.pt").stat().st_mtime_ns
+    train_base(runs / "base", recipe.load_basis(runs), steps=2, batch=4, workers=0)
+    assert (runs / "base" / "checkpoint.pt").stat().st_mtime_ns == before
