@@ -27,17 +27,27 @@ class VideoSemanticExtractor(nn.Module):
     """text_dim D, visual_dim D_v: of the backbone; width W: of what comes out; max_tokens L: of a prompt.
 
     text' = LN(GELU(W_t τ)), img' = LN(GELU(W_v φ)); seen = CrossAttn(Q = text' + place, K = img' + position, V = img').
+    With `clip_layers` the clip's own tokens attend to each other first, K = V = Transformer(img' + position): a colour
+    can be read off a patch, a shape only off several.
     The sequence [(?, text'_current), (seen, text')_past …] with age and place embeddings goes through a transformer,
     which fills in the "?" of the current tokens.
     """
 
     def __init__(
-        self, *, text_dim: int, visual_dim: int, width: int, max_tokens: int, heads: int = 4, layers: int = 3
+        self,
+        *,
+        text_dim: int,
+        visual_dim: int,
+        width: int,
+        max_tokens: int,
+        heads: int = 4,
+        layers: int = 3,
+        clip_layers: int = 0,
     ) -> None:
         super().__init__()
         self.numbers: dict[str, Any] = {
             "text_dim": text_dim, "visual_dim": visual_dim, "width": width, "max_tokens": max_tokens,
-            "heads": heads, "layers": layers,
+            "heads": heads, "layers": layers, "clip_layers": clip_layers,
         }  # fmt: skip
         self.text = _projection(text_dim, width)
         self.image = _projection(visual_dim, width)
@@ -49,10 +59,8 @@ class VideoSemanticExtractor(nn.Module):
         self.place = nn.Embedding(max_tokens, width)
         nn.init.normal_(self.age.weight, std=0.02)
         nn.init.normal_(self.place.weight, std=0.02)
-        layer = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.trunk = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.trunk = _transformer(width, heads, layers)
+        self.clip = _transformer(width, heads, clip_layers) if clip_layers else None
         self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
 
     def look(self, text: Tensor, places: Tensor, clip: Tensor, positions: Tensor) -> Tensor:
@@ -61,11 +69,22 @@ class VideoSemanticExtractor(nn.Module):
         text [B, n, D] with places [B, n], their index in their prompt (who is named first is often seen first); clip
         tokens [B, T, D_v] at positions [B, T, 3] in 0..1.
         """
+        return self.look_into(text, places, *self.open(clip, positions))
+
+    def open(self, clip: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and values [B, T, W] that text tokens attend to in a clip: they are the same for every text."""
         image = self.image(clip)
         angles = torch.cat([positions, torch.sin(torch.pi * positions), torch.cos(torch.pi * positions)], dim=-1)
         keys = image + self.position(angles)
+        if self.clip is None:
+            return keys, image
+        states = self.clip(keys)
+        return states, states
+
+    def look_into(self, text: Tensor, places: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """`look`, into a clip that is open."""
         query = self.text(text) + self.place(places)
-        seen: Tensor = self.attention(query, keys, image, need_weights=False)[0]
+        seen: Tensor = self.attention(query, keys, values, need_weights=False)[0]
         return seen
 
     def predict(
@@ -101,6 +120,13 @@ def age_bucket(ages: Tensor) -> Tensor:
     """1, 2, 3, 4 as they are, then 5-8, 9-16, 17-32, 33-64 and everything older."""
     far = 3 + torch.ceil(torch.log2(ages.clamp(min=1).float() / 4) + 1).long()
     return torch.where(ages <= 4, ages, far).clamp(0, AGES - 1)
+
+
+def _transformer(width: int, heads: int, layers: int) -> nn.TransformerEncoder:
+    layer = nn.TransformerEncoderLayer(
+        width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
 
 def _projection(inward: int, outward: int) -> nn.Sequential:

@@ -41,11 +41,10 @@ from .base import (
 from .batches import FIRST_TRAINING_SEED
 from .language import MAX_TOKENS, actor_of_token, tell, told_places
 from .latents import CHANNELS, LatentBasis
-from .stories import CODE, StoryBatches, Told, look_codes, place_code
-from .world import PLACES, draw_story
+from .stories import StoryBatches, Told, place_number
+from .world import COLOURS, PLACES, SHAPES, draw_story
 
 WIDTH = 128
-PLACE_CODE = 160
 REFERENCE: ReferenceName = "oldest"  # no copies of copies: in a long film their faults would add up
 OTHER_NUMBER = 0.01  # how often a word may be taken for another one when tokens are compared
 FARTHEST = 15  # shots ago
@@ -59,25 +58,47 @@ TELLING = 0.5  # share of the told prompt's prediction in the target, the rest i
 def new_adapter(space: TokenSpace, selection: SelectionSettings) -> HistoryAdapter:
     text_dim, inner = TEXT_ENCODER["d_model"], TRANSFORMER["num_attention_heads"] * TRANSFORMER["attention_head_dim"]
     extractor = VideoSemanticExtractor(
-        text_dim=text_dim, visual_dim=4 * CHANNELS, width=WIDTH, max_tokens=MAX_TOKENS, heads=4, layers=3
+        text_dim=text_dim,
+        visual_dim=4 * CHANNELS,
+        width=WIDTH,
+        max_tokens=MAX_TOKENS,
+        heads=4,
+        layers=3,
+        clip_layers=2,
     )
     decoupler = DecouplingEncoder(text_dim=text_dim, width=WIDTH)
     return HistoryAdapter(extractor, decoupler, ConcatInjection(history_dim=WIDTH, inner_width=inner), selection, space)
 
 
 class Probes(nn.Module):
-    """Linear readers of looks and places, used in training only."""
+    """Linear readers of colours, shapes and places, used in training only."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.look = nn.Linear(WIDTH, CODE)
-        self.place = nn.Linear(WIDTH, PLACE_CODE)
+        self.colour = nn.Linear(WIDTH, len(COLOURS))
+        self.shape = nn.Linear(WIDTH, len(SHAPES))
+        self.place = nn.Linear(WIDTH, 2 * len(PLACES))
+
+    def look_loss(self, tokens: Tensor, looks: Tensor, mask: Tensor) -> Tensor:
+        """Cross-entropy of colour and shape read off tokens [..., W], against look numbers [...], under `mask`."""
+        tokens, looks = tokens[mask], looks[mask]
+        if not len(tokens):
+            return tokens.sum()
+        colour = functional.cross_entropy(self.colour(tokens), looks // len(SHAPES))
+        return colour + functional.cross_entropy(self.shape(tokens), looks % len(SHAPES))
+
+    def place_loss(self, tokens: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        if not bool(mask.any()):
+            return tokens.sum() * 0.0
+        return functional.cross_entropy(self.place(tokens[mask]), places[mask])
 
 
 @dataclass(frozen=True)
 class StorySample:
     """A batch of stories, read: the memory of each, what its tokens stand for, and the embeddings to denoise with.
 
+    clips [N, T, D_v] as they are remembered, which [B, S] of them each sample remembers, own_clip [B, T, D_v] the one
+    to be made; looks [B, 3], places [B], past_places [B, S]: numbers of looks and places;
     owners [B, L] and past_owners [B, S, m]: the actor a token speaks of, 3 for the place, -1 for neither;
     told, plain [B, L, D]: the current prompt with and without looks; said [B, L, W_t]: what the told prompt's tokens
     say, as the transformer takes them in, in place of the plain one's; all_known [B]: whether the memory knows every
@@ -86,6 +107,7 @@ class StorySample:
 
     memory: MemoryBatch
     clips: Tensor
+    which: Tensor
     positions: Tensor
     own_clip: Tensor
     owners: Tensor
@@ -102,13 +124,11 @@ class StorySample:
 class StoryReader:
     """Turns drawn stories into tensors, with the base's own (frozen) text encoder and the film's own selection."""
 
-    def __init__(self, base: Mapping[str, Any], basis: LatentBasis, shots: int) -> None:
+    def __init__(self, base: Mapping[str, Any], shots: int) -> None:
         self.text_encoder, self.shots = base["text_encoder"], shots
         self.take_in = copy.deepcopy(base["transformer"].patch_embed.text_proj)
         self.words = tokenizer()
         self.space, self.selection = story_space(self.text_encoder)
-        self.codes = look_codes(basis)
-        self.place_codes = {(p, m): place_code(basis, p, m) for p in PLACES for m in (False, True)}
         self.empty = self._encode([""])[0].embeds
 
     def _encode(self, prompts: Sequence[str]) -> list[TextEmbedding]:
@@ -127,24 +147,25 @@ class StoryReader:
         )
         memory = replace(memory, ages=_any_ages(len(prompts), self.shots, generator))
 
-        past = drawn["past"]
-        level = CLIP_NOISE * torch.rand(past.shape[:2], generator=generator)
-        past = past + level[:, :, None, None, None, None] * torch.randn(past.shape, generator=generator)
-        features = [[describe_latents(clip) for clip in story] for story in past]
+        past = drawn["clips"][:, :-1].flatten(0, 1)
+        level = CLIP_NOISE * torch.rand(len(past), 1, 1, 1, 1, generator=generator)
+        past = past + level * torch.randn(past.shape, generator=generator)
         own = [describe_latents(clip) for clip in drawn["latents"]]
 
         batch = len(prompts)
+        which = torch.zeros(batch, self.shots, dtype=torch.long)
         owners = torch.stack([_owners(story[-1].pieces) for story in texts])
         past_owners = torch.full(memory.kept.shape, -1)
-        past_places = torch.zeros(batch, self.shots, PLACE_CODE)
+        past_places = torch.zeros(batch, self.shots, dtype=torch.long)
         known = torch.zeros(batch, 4, dtype=torch.bool)
         for b, story in enumerate(texts):
             first = self.shots - len(story) + 1
+            which[b, first:] = (b // self.shots) * self.shots + torch.arange(len(story) - 1)
             for s, text in enumerate(story[:-1]):
                 all_owners, kept = _owners(text.pieces), memory.kept[b, first + s]
                 past_owners[b, first + s][kept] = all_owners[memory.places[b, first + s][kept]]
                 scene = scenes[b][s]
-                past_places[b, first + s] = self.place_codes[scene.place, scene.mirrored]
+                past_places[b, first + s] = place_number(scene)
                 known[b, [int(o) for o in past_owners[b, first + s] if 0 <= o < 3]] = True
                 known[b, 3] |= scene.place == scenes[b][-1].place
         last = [story[-1] for story in scenes]
@@ -155,13 +176,14 @@ class StoryReader:
         owners = torch.where(known.gather(1, owners.clamp(min=0)), owners, -1)
         return StorySample(
             memory=memory,
-            clips=torch.stack([torch.stack([f.tokens for f in story]) for story in features]),
+            clips=torch.stack([describe_latents(clip).tokens for clip in past]),
+            which=which,
             positions=own[0].positions,
             own_clip=torch.stack([f.tokens for f in own]),
             owners=owners,
             past_owners=past_owners,
-            looks=self.codes[drawn["looks"]],
-            places=torch.stack([self.place_codes[scene.place, scene.mirrored] for scene in last]),
+            looks=drawn["looks"],
+            places=torch.tensor([place_number(scene) for scene in last]),
             past_places=past_places,
             plain=memory.current,
             told=told,
@@ -226,22 +248,17 @@ def seeing_loss(
     history tokens say what a prompt that tells the looks would say."""
     served = sample.memory.served
     actor, past_actor = (sample.owners >= 0) & (sample.owners < 3), (sample.past_owners >= 0) & (sample.past_owners < 3)
-    wanted = sample.looks.gather(1, sample.owners.clamp(0, 2)[..., None].expand(-1, -1, CODE))
-    flat = sample.past_owners.flatten(1).clamp(0, 2)[..., None].expand(-1, -1, CODE)
-    past_wanted = sample.looks.gather(1, flat).view(*sample.past_owners.shape, CODE)
+    wanted = sample.looks.gather(1, sample.owners.clamp(0, 2))
+    past_wanted = sample.looks.gather(1, sample.past_owners.flatten(1).clamp(0, 2)).view(sample.past_owners.shape)
     parts = {
-        "seen": grounding_loss(probes.look(found.seen), past_wanted, past_actor),
-        "foretold": grounding_loss(probes.look(found.semantics), wanted, actor & served),
-        "told": grounding_loss(probes.look(found.tokens), wanted, actor & served),
-        "place seen": grounding_loss(
-            probes.place(found.seen),
-            sample.past_places[:, :, None].expand(-1, -1, found.seen.shape[2], -1),
-            sample.past_owners == 3,
+        "seen": probes.look_loss(found.seen, past_wanted, past_actor),
+        "foretold": probes.look_loss(found.semantics, wanted, actor & served),
+        "told": probes.look_loss(found.tokens, wanted, actor & served),
+        "place seen": probes.place_loss(
+            found.seen, sample.past_places[:, :, None].expand(sample.past_owners.shape), sample.past_owners == 3
         ),
-        "place foretold": grounding_loss(
-            probes.place(found.semantics),
-            sample.places[:, None].expand(-1, found.semantics.shape[1], -1),
-            (sample.owners == 3) & served,
+        "place foretold": probes.place_loss(
+            found.semantics, sample.places[:, None].expand(served.shape), (sample.owners == 3) & served
         ),
     }
     injection = adapter.injection
@@ -280,7 +297,7 @@ def train_history(
     transformer = base["transformer"].requires_grad_(False).eval()
     base["text_encoder"].requires_grad_(False).eval()
     # Prompts are read and compared on the CPU, and what comes of it is moved: it is little.
-    reader = StoryReader(base, basis, shots=4)
+    reader = StoryReader(base, shots=4)
     transformer = transformer.to(device)
     adapter, probes = new_adapter(reader.space, reader.selection).to(device), Probes().to(device)
     modules: dict[str, nn.Module] = {"adapter": adapter, "probes": probes}
@@ -301,7 +318,7 @@ def train_history(
         generator = run.generator(step)
         drawn = next(stories)
         sample = on_device(reader.read(drawn, generator), device)
-        found = remember(adapter, sample.memory, sample.clips, sample.positions)
+        found = remember(adapter, sample.memory, sample.clips, sample.positions, sample.which)
         loss, report = seeing_loss(adapter, probes, teacher, sample, found)
         telling = step >= seeing_steps
         if telling:

@@ -92,15 +92,18 @@ class Remembered:
     tokens: Tensor
 
 
-def remember(adapter: HistoryAdapter, memory: MemoryBatch, clips: Tensor, positions: Tensor) -> Remembered:
-    """Steps 2 and 3 for a batch: clips [B, S, T, D_v], positions [T, 3]; the same sums as
-    `HistoryAdapter.history_tokens`."""
+def remember(
+    adapter: HistoryAdapter, memory: MemoryBatch, clips: Tensor, positions: Tensor, which: Tensor
+) -> Remembered:
+    """Steps 2 and 3 for a batch; the same sums as `HistoryAdapter.history_tokens`.
+
+    clips [N, T, D_v] at positions [T, 3]; which [B, S]: the clip of each remembered shot. A clip that several samples
+    remember is opened once.
+    """
     batch, shots, most, _ = memory.past.shape
-    seen = adapter.extractor.look(
-        memory.past.flatten(0, 1),
-        memory.places.flatten(0, 1),
-        clips.flatten(0, 1),
-        positions.expand(batch * shots, *positions.shape),
+    keys, values = adapter.extractor.open(clips, positions.expand(len(clips), *positions.shape))
+    seen = adapter.extractor.look_into(
+        memory.past.flatten(0, 1), memory.places.flatten(0, 1), keys[which.flatten()], values[which.flatten()]
     ).unflatten(0, (batch, shots))
     semantics = adapter.extractor.predict(
         memory.current,

@@ -75,7 +75,8 @@ def test_one_shot_at_a_time_remembers_the_same_as_the_padded_batch_of_training()
             object.__setattr__(shot.clip, "positions", positions)  # in training all clips have the same patches
             clips[row, 4 - len(history) + index] = shot.clip.tokens
     with torch.no_grad():
-        together = remember(adapter, memory, clips, positions)
+        which = torch.arange(clips.shape[0] * clips.shape[1]).view(clips.shape[:2])
+        together = remember(adapter, memory, clips.flatten(0, 1), positions, which)
     assert memory.served.sum(dim=1).tolist() == [3, 2, 2, 0]
     for row, (history, now) in enumerate(zip(histories, currents, strict=True)):
         alone = tokens_of(adapter, history, now)
