@@ -42,14 +42,13 @@ def cast_story(seed: int, shots: Sequence[Sequence[int]]) -> Story:
     rng = np.random.default_rng([seed, 41])
     colours = rng.permutation(list(COLOURS))
     looks = tuple(Look(str(colours[i]), str(rng.choice(SHAPES))) for i in range(3))
-    sides = {place: bool(rng.random() < 0.5) for place in PLACES}
     numbers = [int(number) for number in rng.permutation(3)]
     scenes = []
     for cast in shots:
         place, motion = str(rng.choice(list(PLACES))), str(rng.choice(list(MOTIONS)))
         order = [numbers[actor] for actor in rng.permutation(list(cast))]
         roles = tuple(Role(index, looks[index], motion) for index in order)
-        scenes.append(Scene(roles, place, sides[place], rng.integers(2) / 2, rng.integers(-2, 3) / 2))
+        scenes.append(Scene(roles, place))
     return Story(seed, looks, tuple(scenes))
 
 

@@ -77,7 +77,7 @@ class Probes(nn.Module):
         super().__init__()
         self.colour = nn.Linear(WIDTH, len(COLOURS))
         self.shape = nn.Linear(WIDTH, len(SHAPES))
-        self.place = nn.Linear(WIDTH, 2 * len(PLACES))
+        self.place = nn.Linear(WIDTH, len(PLACES))
 
     def look_loss(self, tokens: Tensor, looks: Tensor, mask: Tensor) -> Tensor:
         """Cross-entropy of colour and shape read off tokens [..., W], against look numbers [...], under `mask`."""

@@ -77,5 +77,5 @@ def look_number(look: Look) -> int:
 
 
 def place_number(scene: Scene) -> int:
-    """A number for each of the 12 places, sides included."""
-    return 2 * list(PLACES).index(scene.place) + scene.mirrored
+    """A number for each place."""
+    return list(PLACES).index(scene.place)

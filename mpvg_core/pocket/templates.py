@@ -82,7 +82,7 @@ def bodies(count: int, colour: int) -> np.ndarray:
     for shape in SHAPES:
         for motion, frames in _POSES.items():
             roles = tuple(Role(index, Look(list(COLOURS)[colour], shape), motion) for index in range(count))
-            clip = draw_scene(Scene(roles, "snow", False, 0.0, 0.0))[frames].astype(np.float32)
+            clip = draw_scene(Scene(roles, "snow"))[frames].astype(np.float32)
             t, y, x = np.nonzero((np.abs(clip - empty).sum(-1) > 2) & (np.arange(SIZE) < SIZE // count))
             shares = np.zeros((*clip.shape[:3], 2), np.float32)
             shares[t, y, x] = unmix(PALETTE[colour], clip[t, y, x], empty[y, x])
