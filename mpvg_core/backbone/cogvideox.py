@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,15 @@ _FRAMES_AT_ONCE = 8  # turned to 8 bits together; in float32 a whole clip would 
 _TILE_FROM = 256 * 256  # pixels of a frame above which the decoder works in tiles
 
 
+ReadTokens = Callable[[Tensor], Tensor]
+"""A text encoder that lives elsewhere: token ids [1, L] to states [1, L, D]."""
+
+
 class CogVideoXBackbone:
-    """See `backbone.interface.Backbone`. The text encoder is loaded when the first prompt is encoded."""
+    """See `backbone.interface.Backbone`. The text encoder is loaded when the first prompt is encoded.
+
+    read: a text encoder in place of the folder's own, which then need not be there.
+    """
 
     def __init__(
         self,
@@ -35,8 +42,10 @@ class CogVideoXBackbone:
         dtype: torch.dtype,
         text_device: torch.device | None = None,
         streamed: bool = False,
+        read: ReadTokens | None = None,
     ) -> None:
-        self.name, self.folder, self.fingerprint = folder.name, folder, folder.fingerprint()
+        self.name, self.folder = folder.name, folder
+        self.fingerprint = folder.fingerprint(without=() if read is None else ("text_encoder",))
         self.transformer, self.vae = transformer, vae
         self.device, self.dtype, self.text_device = device, dtype, text_device or device
         self.streamed = streamed
@@ -45,12 +54,23 @@ class CogVideoXBackbone:
         self.temporal_compression = round(vae.config.temporal_compression_ratio)
         self._words: Words = folder.words()
         self._text_encoder: Any = None
+        self._read = read
 
     def limits(self) -> ModelLimits:
         return self.folder.limits()
 
+    @property
+    def text_width(self) -> int:
+        """Numbers of a token, D."""
+        return int(self.transformer.config.text_embed_dim)
+
+    @property
+    def text_length(self) -> int:
+        """Tokens of a padded prompt, L."""
+        return int(self.transformer.config.max_text_seq_length)
+
     def encode_text(self, texts: Sequence[str]) -> list[TextEmbedding]:
-        length = self.transformer.config.max_text_seq_length
+        length = self.text_length
         all_ids = [self._words.ids(text) for text in texts]
         problems = [
             Problem(f"prompt {text!r}", f"{len(ids)} tokens", f"at most {length}", "shorten it")
@@ -59,16 +79,26 @@ class CogVideoXBackbone:
         ]
         if problems:
             raise InputError(problems)
-        encoder = self._text_encoder or self._load_text_encoder()
+        encoder = None if self._read else self._text_encoder or self._load_text_encoder()
         embeddings = []
         for ids in all_ids:
             padded = torch.tensor(ids + [PAD] * (length - len(ids)))
             with torch.no_grad():
                 # One at a time and without a mask, as the stock pipeline reads a prompt: padding is attended to.
-                embeds = encoder(padded[None].to(self.text_device)).last_hidden_state[0].to(self.device, self.dtype)
+                if encoder is None:
+                    assert self._read is not None
+                    states = self._read(padded[None])
+                else:
+                    states = encoder(padded[None].to(self.text_device)).last_hidden_state
+                embeds = states[0].to(self.device, self.dtype)
+            if embeds.shape != (length, self.text_width):
+                found = f"gave {list(embeds.shape)} for a prompt"
+                wanted = f"{[length, self.text_width]} for model '{self.name}'"
+                raise InputError(Problem("text encoder", found, wanted, "connect a T5 XXL of type cogvideox"))
             mask = (padded != PAD) & (padded != END) & (padded != UNKNOWN)
             embeddings.append(TextEmbedding(padded, embeds, mask, tuple(self._words.pieces(padded.tolist()))))
-        self._text_encoder = encoder if weight_bytes(encoder) <= _KEEP_TEXT_ENCODER else None
+        if encoder is not None:
+            self._text_encoder = encoder if weight_bytes(encoder) <= _KEEP_TEXT_ENCODER else None
         return embeddings
 
     def _load_text_encoder(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -89,14 +90,16 @@ class ModelFolder:
         """Size of a part's weights on disk, which is about their size in memory."""
         return sum(file.stat().st_size for file in (self.path / part).glob("*.safetensors"))
 
-    def fingerprint(self) -> str:
-        """A hash of the configurations and weights, 16 hex digits.
+    def fingerprint(self, without: Collection[str] = ()) -> str:
+        """A hash of the configurations and weights, 16 hex digits; parts in `without` stay out of it.
 
         Files over 64 MiB enter by their size and 512 samples of 64 KiB, evenly spread from the first byte to the last:
         reading 20 GB would take a minute a start, and a fine-tuned model differs in more than one place.
         """
         digest = hashlib.sha256()
         for part in (*PARTS, "tokenizer"):
+            if part in without:
+                continue
             for file in sorted((self.path / part).glob("*")):
                 if file.suffix not in {".json", ".safetensors", ".model"} or not file.is_file():
                     continue
@@ -112,8 +115,11 @@ class ModelFolder:
         return digest.hexdigest()[:16]
 
 
-def find_model(model: str) -> ModelFolder:
-    """The folder of `model`: "pocket", or a path. Raises InputError that names everything missing or unfit."""
+def find_model(model: str, *, without: Collection[str] = ()) -> ModelFolder:
+    """The folder of `model`: "pocket", or a path; parts in `without` may be missing.
+
+    Raises InputError that names everything missing or unfit.
+    """
     path = Path(__file__).parent.parent / "pocket" / "weights" if model == POCKET else Path(model)
     if not path.is_dir():
         raise InputError(
@@ -121,6 +127,8 @@ def find_model(model: str) -> ModelFolder:
         )
     problems, configs = [], {}
     for part in PARTS:
+        if part in without:
+            continue
         file = path / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
         try:
             configs[part] = json.loads(file.read_text(encoding="utf-8"))

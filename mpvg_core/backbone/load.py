@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..storyboard.plan import ModelLimits
-    from .cogvideox import CogVideoXBackbone
+    from .cogvideox import CogVideoXBackbone, ReadTokens
 
 _DTYPES = ("float32", "bfloat16", "float16")
 
@@ -23,7 +23,12 @@ def model_limits(model: str = "pocket") -> ModelLimits:
 
 
 def load_backbone(
-    model: str = "pocket", *, device: str = "auto", dtype: str = "auto", managed: bool = False
+    model: str = "pocket",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    managed: bool = False,
+    text_encoder: ReadTokens | None = None,
 ) -> CogVideoXBackbone:
     """The model, ready to film.
 
@@ -31,9 +36,10 @@ def load_backbone(
     the GPU cannot do bfloat16). What does not fit a GPU stays outside, see memory.py.
     managed: a transformer that fits and the decoder wait in main memory; the caller, who shares the device with other
     models, moves them there for as long as they work (`streamed` says whether the transformer takes care of itself).
+    text_encoder: reads prompts in place of the folder's own, which then need not be there.
     Raises InputError for what is missing or unknown, MPVGError for files that do not load.
     """
-    folder = find_model(model)
+    folder = find_model(model, without=() if text_encoder is None else ("text_encoder",))
     place = _device(device)
     precision = _dtype(dtype, place)
 
@@ -54,7 +60,9 @@ def load_backbone(
         vae.to(place)
     reader = place if placement.text_encoder == "device" else torch.device("cpu")
     streamed = placement.transformer == "streamed"
-    return CogVideoXBackbone(folder, transformer, vae, place, precision, text_device=reader, streamed=streamed)
+    return CogVideoXBackbone(
+        folder, transformer, vae, place, precision, text_device=reader, streamed=streamed, read=text_encoder
+    )
 
 
 def _device(name: str) -> torch.device:

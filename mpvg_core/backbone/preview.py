@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .memory import SMALL, weight_bytes
+
 if TYPE_CHECKING:
     from .interface import Backbone
 
@@ -53,3 +55,13 @@ def fit_latent_colours(backbone: Backbone) -> LatentColours:
     # A little ridge: channels that say nothing of colour get no say.
     gram = design.T @ design + 1e-3 * len(design) * torch.eye(design.shape[1])
     return LatentColours(torch.linalg.solve(gram, design.T @ torch.cat(targets)))
+
+
+def still(backbone: Backbone, latents: Tensor, colours: LatentColours) -> NDArray[np.uint8]:
+    """A picture of a finished clip [F, C, h, w]: its middle latent frame, decoded where that costs next to nothing."""
+    if weight_bytes(backbone.transformer) >= SMALL:
+        return colours.picture(latents)
+    middle = latents.shape[0] // 2
+    frames = next(iter(backbone.decode(latents[middle : middle + 1])))
+    picture: NDArray[np.uint8] = frames[0]
+    return picture

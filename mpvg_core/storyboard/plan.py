@@ -111,6 +111,17 @@ def require_known_words(plan: FilmPlan, limits: ModelLimits) -> None:
         raise InputError(problems)
 
 
+def require_possible_text(text: str, limits: ModelLimits, where: str) -> None:
+    """Raises `InputError`, naming `where`, for a prompt that is too long or has words the model cannot mean."""
+    problems = list(_unknown_words(text, limits, where))
+    if (tokens := limits.count_tokens(text)) > limits.max_tokens:
+        expected = f"at most {limits.max_tokens} for model '{limits.model}'"
+        remedy = f"shorten it by {tokens - limits.max_tokens} tokens"
+        problems.append(Problem(where, f"{tokens} tokens", expected, remedy))
+    if problems:
+        raise InputError(problems)
+
+
 class _Planning:
     """One walk over the board that collects shots and problems."""
 
@@ -265,7 +276,11 @@ class _Planning:
 
 
 def _unknown_word_problems(shot: ShotPlan, limits: ModelLimits) -> Iterator[Problem]:
-    unknown = limits.unknown_words(shot.full_prompt) if limits.unknown_words else ()
+    return _unknown_words(shot.full_prompt, limits, shot.where or shot_label(shot.name))
+
+
+def _unknown_words(text: str, limits: ModelLimits, where: str) -> Iterator[Problem]:
+    unknown = limits.unknown_words(text) if limits.unknown_words else ()
     if not unknown:
         return
     guesses: Mapping[str, str | None] = {word: closest(word, limits.known_words) for word in unknown}
@@ -273,4 +288,4 @@ def _unknown_word_problems(shot: ShotPlan, limits: ModelLimits) -> Iterator[Prob
     known = ", ".join(limits.known_words)
     what = f"model '{limits.model}' does not know {', '.join(shown(word) for word in unknown)}"
     remedy = f"did you mean {hints}?" if hints else "use its words, or choose a larger model"
-    yield Problem(shot.where or shot_label(shot.name), what, f"its own words: {known}" if known else "", remedy)
+    yield Problem(where, what, f"its own words: {known}" if known else "", remedy)

@@ -1,0 +1,1 @@
+"""The steps of a film as ComfyUI nodes: a schema and one call into the core each; no maths."""

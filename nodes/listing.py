@@ -1,0 +1,31 @@
+"""All nodes of the pack, in the order of the menus."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .film import AssembleFilm, ContactSheet, FilmShot, FilmStoryboard
+from .history import DecouplingEncoderNode, PromptHistoryNode, TokenSelector, VideoSemanticExtractorNode
+from .models import EncodePrompt, LoadModel
+from .sampling import DecodeShot, HistoryCFG, MultiSceneSampler
+from .storyboard import LoadStoryboard, RerollShot, StoryboardNode, StoryboardShot
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadModel,
+    EncodePrompt,
+    PromptHistoryNode,
+    TokenSelector,
+    VideoSemanticExtractorNode,
+    DecouplingEncoderNode,
+    HistoryCFG,
+    MultiSceneSampler,
+    DecodeShot,
+    StoryboardNode,
+    LoadStoryboard,
+    StoryboardShot,
+    RerollShot,
+    FilmStoryboard,
+    FilmShot,
+    AssembleFilm,
+    ContactSheet,
+)

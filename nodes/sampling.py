@@ -1,0 +1,268 @@
+"""From prompt and history tokens to a clip: guidance, the sampler, and the decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from comfy_api.latest import io
+
+from . import host, sockets
+from .history import require_same_model
+from .sockets import EncodedPrompt, FilmModel, Tokens
+
+MOST_SEED = 2**64 - 1
+
+
+class HistoryCFG(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MPVG_HistoryCFG",
+            display_name="History CFG (MPVG)",
+            category="MPVG/method",
+            description="How strongly the prompt pulls, and how strongly what was seen before.",
+            search_aliases=["guidance", "cfg", "history strength"],
+            inputs=[
+                io.Float.Input(
+                    "text_scale",
+                    default=6.0,
+                    min=-100.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="w1, how strongly the prompt pulls. CogVideoX films well from 4 to 7, the pocket near 2.",
+                ),
+                io.Float.Input(
+                    "history_scale",
+                    default=1.0,
+                    min=-100.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="w2, how strongly the earlier shots pull; 0 to 4 with form mpvg, 1 to 3 with nested. Too "
+                    "much freezes motion. 0 saves one transformer call a step.",
+                ),
+                io.Combo.Input(
+                    "form",
+                    options=["mpvg", "nested"],
+                    tooltip="mpvg: the history is always present, w2 pushes away from the clip without it. nested: "
+                    "prompt and history pull each by itself.",
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "schedule",
+                    options=["constant", "cosine", "upstream"],
+                    tooltip="How w1 changes over the steps. cosine rises from no guidance; upstream is diffusers' "
+                    "oscillating one, for comparison only.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="From which part of the way, 0 (noise) to 1 (picture), w2 counts.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Up to which part of the way w2 counts. Ending early lets motion free and saves time.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                sockets.Guidance.Output("guidance", display_name="guidance", tooltip="For the sampler or a film.")
+            ],
+        )
+
+    @classmethod
+    @host.plain_words
+    def execute(
+        cls, text_scale: float, history_scale: float, form: Any, schedule: Any, start: float, end: float
+    ) -> io.NodeOutput:
+        from ..mpvg_core.diffusion.guidance import HistoryGuidance
+
+        return io.NodeOutput(
+            HistoryGuidance(
+                text_scale=text_scale, history_scale=history_scale, form=form, schedule=schedule, interval=(start, end)
+            )
+        )
+
+
+class MultiSceneSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MPVG_CogVideoXMultiSceneSampler",
+            display_name="CogVideoX Multi-Scene Sampler (MPVG)",
+            category="MPVG/method",
+            description="Films one shot from its prompt and from what the earlier shots showed.",
+            search_aliases=["ksampler", "sampler", "cogvideox", "shot"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="The model that films."),
+                sockets.Prompt.Input("prompt", tooltip="What the shot shows."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MOST_SEED,
+                    control_after_generate=True,
+                    tooltip="The noise the shot starts from. The same seed gives the same shot, on every device.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    tooltip="Length of the clip: 1 + 8n frames (9, 17, … 49). 0 = the model's longest.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=1000,
+                    tooltip="Denoising steps. 0 = the model's own number (50 for CogVideoX, 25 for the pocket).",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=0,
+                    min=0,
+                    max=16384,
+                    step=8,
+                    tooltip="In pixels; 0 = the model's own. CogVideoX was trained at 720x480.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=16384,
+                    step=8,
+                    tooltip="In pixels; 0 = the model's own.",
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=["ddim", "dpm"],
+                    tooltip="ddim adds no noise on the way. dpm does, and is good with fewer steps.",
+                    advanced=True,
+                ),
+                io.Boolean.Input(
+                    "batched",
+                    default=False,
+                    tooltip="Evaluate all conditions in one call: faster where there is memory to spare.",
+                    advanced=True,
+                ),
+                sockets.HistoryTokensSocket.Input(
+                    "history_tokens",
+                    optional=True,
+                    tooltip="What the shot remembers. Open: it is made from its prompt alone, as stock CogVideoX.",
+                ),
+                sockets.Guidance.Input(
+                    "guidance", optional=True, tooltip="From History CFG. Open: the model's own scales."
+                ),
+                sockets.Prompt.Input(
+                    "negative", optional=True, tooltip="What the shot should not show. Open: the empty prompt."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(
+                    "latent", display_name="latent", tooltip="The clip, for Decode Shot and Prompt History."
+                )
+            ],
+        )
+
+    @classmethod
+    @host.plain_words
+    def execute(
+        cls,
+        model: FilmModel,
+        prompt: EncodedPrompt,
+        seed: int,
+        frames: int,
+        steps: int,
+        width: int,
+        height: int,
+        scheduler: str,
+        batched: bool,
+        history_tokens: Tokens | None = None,
+        guidance: Any = None,
+        negative: EncodedPrompt | None = None,
+    ) -> io.NodeOutput:
+        from ..mpvg_core.diffusion.guidance import HistoryGuidance
+        from ..mpvg_core.film.shoot import ClipRequest, conditioning, shoot_clip
+
+        backbone = model.backbone
+        require_same_model(model, prompt.model, "prompt")
+        if negative is not None:
+            require_same_model(model, negative.model, "negative")
+        if history_tokens is not None:
+            require_same_model(model, history_tokens.model, "history_tokens")
+        limits = backbone.limits()
+        request = ClipRequest(
+            seed=seed,
+            frames=frames or limits.max_frames,
+            width=width or limits.width,
+            height=height or limits.height,
+            steps=steps or model.steps,
+            scheduler=scheduler,
+            batched=batched,
+            guidance=guidance or HistoryGuidance(text_scale=model.text_scale, history_scale=model.history_scale),
+        )
+        request.require_possible(backbone)
+        progress = host.Progress(request.steps)
+        with host.at_work(model.resident, backbone.transformer):
+            against = negative.text if negative is not None else backbone.encode_text([""])[0]
+            remembered = history_tokens.tokens if history_tokens is not None else None
+            latent = shoot_clip(
+                backbone,
+                request,
+                prompt.text,
+                against,
+                conditioning(model.adapter, remembered, backbone.device),
+                on_step=lambda info: progress.show(info.index + 1, step_picture(model, info)),
+                interrupt=host.interrupt,
+            )
+            return io.NodeOutput({"samples": backbone.to_stock(latent).cpu()})
+
+
+class DecodeShot(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MPVG_DecodeShot",
+            display_name="Decode Shot (MPVG)",
+            category="MPVG/method",
+            description="The clip of a shot as pictures and as a video.",
+            search_aliases=["vae decode", "video"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="The model that made the clip."),
+                io.Latent.Input("latent", tooltip="A clip of the sampler."),
+            ],
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="The frames."),
+                io.Video.Output("video", display_name="video", tooltip="The clip at the model's rate, without sound."),
+            ],
+        )
+
+    @classmethod
+    @host.plain_words
+    def execute(cls, model: FilmModel, latent: dict[str, Any]) -> io.NodeOutput:
+        backbone = model.backbone
+        parts = []
+        with host.at_work(model.resident, backbone.transformer):
+            for part in backbone.decode(backbone.from_stock(latent["samples"])):
+                host.interrupt()
+                parts.append(part)
+        frames = np.concatenate(parts)
+        return io.NodeOutput(host.image_batch(frames), host.video_of(frames, backbone.limits().fps))
+
+
+def step_picture(model: FilmModel, info: Any) -> Any:
+    """What the clip looks like after a denoising step, as the preview shows it."""
+    clean = info.predicted if info.predicted is not None else info.latents
+    return model.colours.picture(clean[0])

@@ -1,0 +1,127 @@
+"""The sockets of this pack and what each carries. Socket names are for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+
+if TYPE_CHECKING:
+    from ..mpvg_core.backbone.interface import Backbone, TextEmbedding
+    from ..mpvg_core.backbone.preview import LatentColours
+    from ..mpvg_core.film.chain import Filming
+    from ..mpvg_core.film.record import Film
+    from ..mpvg_core.film.route import Errand
+    from ..mpvg_core.film.takes import Take
+    from ..mpvg_core.history.adapter import HistoryAdapter
+    from ..mpvg_core.history.decouple import HistoryTokens
+    from ..mpvg_core.history.history import PromptHistory
+    from ..mpvg_core.history.select import TokenSelection
+    from ..mpvg_core.history.semantics import VisualSemantics
+    from .host import Resident
+
+Model = io.Custom("MPVG_MODEL")
+Prompt = io.Custom("MPVG_PROMPT")
+History = io.Custom("MPVG_HISTORY")
+Selection = io.Custom("MPVG_SELECTION")
+Semantics = io.Custom("MPVG_SEMANTICS")
+HistoryTokensSocket = io.Custom("MPVG_HISTORY_TOKENS")
+Guidance = io.Custom("MPVG_GUIDANCE")
+StoryboardSocket = io.Custom("MPVG_STORYBOARD")
+FilmSocket = io.Custom("MPVG_FILM")
+Takes = io.Custom("MPVG_TAKES")
+
+
+@dataclass(frozen=True)
+class FilmModel:
+    """MPVG_MODEL: a model with its history adapter, and the host's hold on its weights.
+
+    steps, text_scale, history_scale: how the model films best unless told otherwise.
+    """
+
+    backbone: Backbone
+    adapter: HistoryAdapter | None
+    resident: Resident
+    colours: LatentColours
+    steps: int
+    text_scale: float
+    history_scale: float
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """MPVG_PROMPT: a prompt, and how the model read it; `model` is the fingerprint of the one that did."""
+
+    words: str
+    text: TextEmbedding
+    model: str
+
+
+@dataclass(frozen=True)
+class ShownHistory:
+    """MPVG_HISTORY: the past shots, and for each its prompt with a picture as the page shows them."""
+
+    past: PromptHistory
+    pictures: tuple[dict[str, Any], ...]
+    model: str
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """MPVG_SELECTION: what is kept of which past shots for a prompt; `ages` says how many shots ago each was."""
+
+    prompt: EncodedPrompt
+    past: PromptHistory
+    ages: tuple[int, ...]
+    selection: TokenSelection | None
+
+
+@dataclass(frozen=True)
+class Semantic:
+    """MPVG_SEMANTICS: what the prompt's tokens should look like; None where nothing is remembered."""
+
+    prompt: EncodedPrompt
+    semantics: VisualSemantics | None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """MPVG_HISTORY_TOKENS: what the sampler brings into the transformer; None where nothing is remembered."""
+
+    tokens: HistoryTokens | None
+    model: str
+
+
+@dataclass(frozen=True)
+class FilmOnDisk:
+    """MPVG_FILM: the takes of a film in order, and the folder they lie in."""
+
+    film: Film
+    folder: Path
+
+
+@dataclass(frozen=True)
+class FilmedSoFar:
+    """MPVG_TAKES: the takes of the first shots of a film in the making."""
+
+    takes: tuple[Take | None, ...]
+
+
+class Assignment(str):
+    """A shot to be filmed, as the input of a node: to the host's cache it is the id of the shot's take.
+
+    Equal ids mean equal inputs, so the host may skip the node when it has run with this id before.
+    """
+
+    filming: Filming
+    errand: Errand
+    model: FilmModel
+    shown_on: str  # the id of the node whose progress this is
+
+    @classmethod
+    def of(cls, errand: Errand, filming: Filming, model: FilmModel, shown_on: str) -> Assignment:
+        made = cls(f"{errand.id} {errand.action} {errand.take.id if errand.take else ''}")
+        made.filming, made.errand, made.model, made.shown_on = filming, errand, model, shown_on
+        return made
