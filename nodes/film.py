@@ -11,8 +11,9 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
 from . import host, sockets
+from .history import require_same_model
 from .sampling import MOST_SEED, step_picture
-from .sockets import Assignment, FilmedSoFar, FilmModel, FilmOnDisk
+from .sockets import Assignment, FilmedSoFar, FilmModel, FilmOnDisk, ShownHistory
 from .storyboard import shot_numbers
 
 if TYPE_CHECKING:
@@ -204,6 +205,41 @@ class FilmShot(io.ComfyNode):
             FilmOnDisk(film, filming.store.folder),
             ui={"mpvg_takes": [_card(work, take)]},
         )
+
+
+class FilmOfHistory(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MPVG_FilmOfHistory",
+            display_name="Film of History (MPVG)",
+            category="MPVG/storyboard",
+            description="The shots of a history, made one by one, as a film: its takes are kept on disk.",
+            search_aliases=["collect", "join", "by hand"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="The model that made the shots."),
+                sockets.History.Input("history", tooltip="The shots in order."),
+                io.String.Input(
+                    "title", default="by hand", tooltip="The film's title, which also names its folder in output/mpvg."
+                ),
+            ],
+            outputs=[
+                sockets.FilmSocket.Output("film", display_name="film", tooltip="The takes of all shots in order.")
+            ],
+        )
+
+    @classmethod
+    @host.plain_words
+    def execute(cls, model: FilmModel, history: ShownHistory, title: str) -> io.NodeOutput:
+        from ..mpvg_core.film.collect import collect_film
+        from ..mpvg_core.film.takes import TakeStore
+        from ..mpvg_core.storyboard.slug import slug_of
+
+        require_same_model(model, history.model, "history")
+        folder = host.films_folder() / slug_of(title)
+        with TakeStore(folder) as store, host.at_work(model.resident, model.backbone.transformer):
+            film = collect_film(title.strip() or "Untitled", history.clips, model.backbone, store, host.interrupt)
+        return io.NodeOutput(FilmOnDisk(film, folder))
 
 
 class AssembleFilm(io.ComfyNode):

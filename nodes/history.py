@@ -58,6 +58,7 @@ class PromptHistoryNode(io.ComfyNode):
         name: str = "",
     ) -> io.NodeOutput:
         from ..mpvg_core.backbone.preview import still
+        from ..mpvg_core.film.collect import MadeClip
         from ..mpvg_core.film.footage import fit_footage
         from ..mpvg_core.history.history import PastShot, PromptHistory
 
@@ -66,6 +67,7 @@ class PromptHistoryNode(io.ComfyNode):
             require_same_model(model, history.model, "history")
         past = history.past if history is not None else PromptHistory()
         shown = history.pictures if history is not None else ()
+        clips = history.clips if history is not None else ()
         backbone = model.backbone
         with host.at_work(model.resident, backbone.transformer):
             if isinstance(clip, dict):
@@ -77,8 +79,11 @@ class PromptHistoryNode(io.ComfyNode):
             picture = host.shown_picture(still(backbone, latents, model.colours))
         label = name.strip() or f"shot {len(past) + 1}"
         pictures = (*shown, {"name": label, "prompt": prompt.words, "picture": picture})
+        clips = (*clips, MadeClip(label, prompt.words, latents.cpu()))
         appended = past.append(PastShot(name=label, text=prompt.text, clip=features))
-        return io.NodeOutput(ShownHistory(appended, pictures, backbone.fingerprint), ui={"mpvg_history": [*pictures]})
+        return io.NodeOutput(
+            ShownHistory(appended, clips, pictures, backbone.fingerprint), ui={"mpvg_history": [*pictures]}
+        )
 
 
 class TokenSelector(io.ComfyNode):

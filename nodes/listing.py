@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .film import AssembleFilm, ContactSheet, FilmShot, FilmStoryboard
+from .film import AssembleFilm, ContactSheet, FilmOfHistory, FilmShot, FilmStoryboard
 from .history import DecouplingEncoderNode, PromptHistoryNode, TokenSelector, VideoSemanticExtractorNode
 from .models import EncodePrompt, LoadModel
 from .sampling import DecodeShot, HistoryCFG, MultiSceneSampler
@@ -26,6 +26,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     RerollShot,
     FilmStoryboard,
     FilmShot,
+    FilmOfHistory,
     AssembleFilm,
     ContactSheet,
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..mpvg_core.backbone.interface import Backbone, TextEmbedding
     from ..mpvg_core.backbone.preview import LatentColours
     from ..mpvg_core.film.chain import Filming
+    from ..mpvg_core.film.collect import MadeClip
     from ..mpvg_core.film.record import Film
     from ..mpvg_core.film.route import Errand
     from ..mpvg_core.film.takes import Take
@@ -61,9 +62,10 @@ class EncodedPrompt:
 
 @dataclass(frozen=True)
 class ShownHistory:
-    """MPVG_HISTORY: the past shots, and for each its prompt with a picture as the page shows them."""
+    """MPVG_HISTORY: the past shots, their clips, and for each its prompt with a picture as the page shows them."""
 
     past: PromptHistory
+    clips: tuple[MadeClip, ...]
     pictures: tuple[dict[str, Any], ...]
     model: str
 
