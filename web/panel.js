@@ -1,5 +1,5 @@
 // A panel at the foot of a node, made when there is something to show and never saved with the graph.
-const HEIGHT = 190;
+const HEIGHT = 240;
 
 export function panelOf(node, name) {
   const there = node.widgets?.find((widget) => widget.name === name);
