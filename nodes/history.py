@@ -229,7 +229,7 @@ class DecouplingEncoderNode(io.ComfyNode):
             ],
             outputs=[
                 sockets.HistoryTokensSocket.Output(
-                    "history_tokens", display_name="history tokens", tooltip="What the sampler lets the shot remember."
+                    "history_tokens", display_name="history_tokens", tooltip="What the sampler lets the shot remember."
                 )
             ],
         )

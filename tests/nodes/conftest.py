@@ -1,0 +1,31 @@
+"""The nodes of the pack, read through a stand-in for ComfyUI."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import standin
+
+
+@pytest.fixture(scope="session")
+def schemas() -> Iterator[dict[str, Any]]:
+    """Every node's schema by its id, in the order of the menus."""
+    before = dict(sys.modules)
+    sys.modules.update(standin.host_modules())
+    try:
+        extension = asyncio.run(standin.load_pack().comfy_entrypoint())
+        asyncio.run(extension.on_load())
+        nodes = asyncio.run(extension.get_node_list())
+        yield {(schema := node.define_schema()).node_id: schema for node in nodes}
+    finally:
+        for name in set(sys.modules) - set(before):
+            if name in standin.host_modules() or name.startswith(standin.PACK):
+                del sys.modules[name]
