@@ -62,12 +62,14 @@ class TokenSelection:
     """What is kept of each past shot, oldest first.
 
     masks [L] bool: True for kept tokens; scores [L]: each token's best similarity to a token of the current prompt
-    (-inf for tokens never chosen); serves [L] int64: the current token it serves (-1: none).
+    (-inf for tokens never chosen); serves [L] int64: the current token it serves best (-1: none); reaches [L, L_now]
+    bool: all current tokens of which it tells something ("actor" tells of every actor in the prompt).
     """
 
     masks: tuple[Tensor, ...]
     scores: tuple[Tensor, ...]
     serves: tuple[Tensor, ...]
+    reaches: tuple[Tensor, ...]
 
     @property
     def count(self) -> int:
@@ -77,13 +79,13 @@ class TokenSelection:
     @property
     def served(self) -> tuple[int, ...]:
         """The tokens of the current prompt of which the past knows something, in order."""
-        return tuple(
-            sorted({int(i) for mask, serves in zip(self.masks, self.serves, strict=True) for i in serves[mask]})
-        )
+        reached = [reach[mask].any(dim=0) for mask, reach in zip(self.masks, self.reaches, strict=True)]
+        return tuple(torch.stack(reached).any(dim=0).nonzero().flatten().tolist()) if reached else ()
 
     def restricted(self, positions: Sequence[int]) -> TokenSelection:
         """Only these past shots."""
-        return TokenSelection(*(tuple(part[p] for p in positions) for part in (self.masks, self.scores, self.serves)))
+        parts = (self.masks, self.scores, self.serves, self.reaches)
+        return TokenSelection(*(tuple(part[p] for p in positions) for part in parts))
 
 
 def select_tokens(
@@ -109,22 +111,26 @@ def select_tokens(
     )
     goal_index = goal.nonzero().flatten()
     covered = torch.zeros(len(aims), dtype=torch.bool)
-    masks, scores, serves = [], [], []
+    masks, scores, serves, reaches = [], [], [], []
     for text, keep, own in _in_order(list(zip(past, usable, vectors, strict=True)), settings):
         # (past tokens, current tokens); rounded, so that equal vectors have a similarity of exactly 1
         similarity = (own @ aims.T).round(decimals=5).clamp(-1, 1)
         score = torch.full((len(text.ids),), -torch.inf)
         serve = torch.full((len(text.ids),), -1)
+        reach = torch.zeros(len(text.ids), len(current.ids), dtype=torch.bool)
         if similarity.numel():
             score[keep] = similarity.amax(dim=1)
-            best = similarity.masked_fill(covered, -torch.inf).max(dim=1)
-            chosen = best.values >= settings.threshold
-            serve[keep.nonzero().flatten()[chosen]] = goal_index[best.indices[chosen]]
-            covered = covered | (similarity[chosen] >= settings.threshold).any(dim=0)
+            near = (similarity >= settings.threshold) & ~covered
+            chosen = keep.nonzero().flatten()[near.any(dim=1)]
+            best = similarity.masked_fill(covered, -torch.inf).argmax(dim=1)
+            serve[chosen] = goal_index[best[near.any(dim=1)]]
+            reach[chosen[:, None], goal_index] = near[near.any(dim=1)]
+            covered = covered | near.any(dim=0)
         masks.append(serve >= 0)
         scores.append(score)
         serves.append(serve)
-    found = TokenSelection(*(tuple(_in_order(part, settings)) for part in (masks, scores, serves)))
+        reaches.append(reach)
+    found = TokenSelection(*(tuple(_in_order(part, settings)) for part in (masks, scores, serves, reaches)))
     return _within_budget(found, settings)
 
 
@@ -181,4 +187,4 @@ def _within_budget(found: TokenSelection, settings: SelectionSettings) -> TokenS
         kept[order] = True
         masks.append(kept & mask)
         serves.append(serve.masked_fill(~masks[-1], -1))
-    return TokenSelection(tuple(masks), found.scores, tuple(serves))
+    return TokenSelection(tuple(masks), found.scores, tuple(serves), found.reaches)

@@ -41,7 +41,7 @@ TEXT_DROPOUT = 0.1
 ACTOR_WEIGHT = 4.0
 MAX_LOSS_WEIGHT = 5.0
 CPU = torch.device("cpu")
-WHOLE_FROM = 0.8  # until this part of the steps, each step computes a part of the video tokens
+WHOLE_FROM = 0.9  # until this part of the steps, each step computes a part of the video tokens
 KEPT_FRAMES = 3
 KEPT_SKY = 0.3  # of the tokens in the upper quarter, where actors seldom are
 

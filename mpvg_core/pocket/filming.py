@@ -41,7 +41,7 @@ def every_token(past: Sequence[TextEmbedding], current: TextEmbedding, adapter: 
         torch.where(own >= 0, own, torch.where(mask, anything, -1))
         for own, mask in zip(chosen.serves, masks, strict=True)
     )
-    return TokenSelection(masks, chosen.scores, serves)
+    return TokenSelection(masks, chosen.scores, serves, chosen.reaches)
 
 
 @dataclass(frozen=True)

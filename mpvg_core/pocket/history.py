@@ -46,7 +46,6 @@ from .world import COLOURS, PLACES, SHAPES, draw_story
 
 WIDTH = 128
 REFERENCE: ReferenceName = "oldest"  # no copies of copies: in a long film their faults would add up
-OTHER_NUMBER = 0.01  # how often a word may be taken for another one when tokens are compared
 FARTHEST = 15  # shots ago
 SPACE_STORIES = 500
 TEXT_DROPOUT = 0.1
@@ -214,8 +213,11 @@ def encode_prompts(text_encoder: nn.Module, words: Any, prompts: Sequence[str]) 
 
 
 def story_space(text_encoder: nn.Module) -> tuple[TokenSpace, SelectionSettings]:
-    """The space in which prompts of the toy world are compared, fitted to the telling tokens of training stories,
-    and the threshold there: as low as it can be while one word in a hundred is taken for another."""
+    """The space in which prompts of the toy world are compared, fitted to the telling tokens of training stories.
+
+    The threshold there lies halfway between what an actor's number has in common with itself (all but one pair in a
+    hundred) and with another's (all but one in a hundred).
+    """
     rng = np.random.default_rng(11)
     prompts = []
     for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + SPACE_STORIES):
@@ -226,13 +228,12 @@ def story_space(text_encoder: nn.Module) -> tuple[TokenSpace, SelectionSettings]
     pieces = [text.pieces[i] for text, keep in zip(texts, telling, strict=True) for i in keep.nonzero().flatten()]
     embeds = torch.cat([text.embeds[keep] for text, keep in zip(texts, telling, strict=True)])
     space = fit_token_space(embeds, pieces)
-    some = torch.from_numpy(rng.permutation(len(pieces))[:3000])
-    units = functional.normalize(space(embeds[some]), dim=-1)
-    names = np.array(pieces)[some.numpy()]
-    other = torch.from_numpy(names[:, None] != names)
-    # The nearest word of another kind: what would be remembered in its place.
-    threshold = float(((units @ units.T).masked_fill(~other, -1).amax(dim=1)).quantile(1 - OTHER_NUMBER))
-    return space, SelectionSettings(threshold=round(min(threshold, 0.99), 3), reference=REFERENCE)
+    numbers = torch.tensor([index for index, piece in enumerate(pieces) if piece in {"1", "2", "3"}])[:1500]
+    names = np.array(pieces)[numbers.numpy()]
+    units = functional.normalize(space(embeds[numbers]), dim=-1)
+    similarity, same = units @ units.T, torch.from_numpy(names[:, None] == names)
+    threshold = (similarity[same].quantile(0.01) + similarity[~same].quantile(0.99)) / 2
+    return space, SelectionSettings(threshold=round(float(threshold), 3), reference=REFERENCE)
 
 
 def _owners(pieces: Sequence[str]) -> Tensor:
@@ -318,8 +319,9 @@ def train_history(
         generator = run.generator(step)
         drawn = next(stories)
         sample = on_device(reader.read(drawn, generator), device)
-        found = remember(adapter, sample.memory, sample.clips, sample.positions, sample.which)
-        loss, report = seeing_loss(adapter, probes, teacher, sample, found)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            found = remember(adapter, sample.memory, sample.clips, sample.positions, sample.which)
+            loss, report = seeing_loss(adapter, probes, teacher, sample, found)
         telling = step >= seeing_steps
         if telling:
             tokens, mask = compact_tokens(found.tokens, sample.memory.served)

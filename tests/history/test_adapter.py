@@ -42,7 +42,7 @@ def test_nothing_selected_gives_no_history_tokens():
     assert tokens_of(adapter, past_of(["snow falls"]), now) is None
     assert tokens_of(adapter, past_of(PAST), now, threshold=2) is None
     assert tokens_of(adapter, past_of(PAST), now, budget=0) is None
-    assert adapter.history_tokens(PromptHistory(), now, TokenSelection((), (), ())) is None
+    assert adapter.history_tokens(PromptHistory(), now, TokenSelection((), (), (), ())) is None
 
 
 def test_shots_of_which_no_word_is_kept_have_no_effect():
