@@ -98,11 +98,6 @@ class TokenSelector(io.ComfyNode):
             inputs=[
                 sockets.Model.Input("model", tooltip="The model whose adapter compares the words."),
                 sockets.Prompt.Input("prompt", tooltip="The prompt of the shot to be made."),
-                sockets.History.Input(
-                    "history",
-                    optional=True,
-                    tooltip="The shots before it. Open for the first shot, which has nothing to remember.",
-                ),
                 io.Combo.Input(
                     "settings",
                     options=[AS_TRAINED, OWN_FIGURES],
@@ -133,6 +128,11 @@ class TokenSelector(io.ComfyNode):
                     tooltip="Which shot speaks for a thing that several showed: the newest follows what changes, the "
                     "oldest goes back to where it was first seen, so that faults do not add up.",
                     advanced=True,
+                ),
+                sockets.History.Input(
+                    "history",
+                    optional=True,
+                    tooltip="The shots before it. Open for the first shot, which has nothing to remember.",
                 ),
             ],
             outputs=[

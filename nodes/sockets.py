@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,8 @@ class FilmedSoFar:
 class Assignment(str):
     """A shot to be filmed, as the input of a node: to the host's cache it is the id of the shot's take.
 
-    Equal ids mean equal inputs, so the host may skip the node when it has run with this id before.
+    Equal ids mean equal inputs, so the host may skip the node when its take is there; one that is still to be filmed
+    (or was, and its take is gone from the disk) is like no other.
     """
 
     filming: Filming
@@ -124,6 +126,7 @@ class Assignment(str):
 
     @classmethod
     def of(cls, errand: Errand, filming: Filming, model: FilmModel, shown_on: str) -> Assignment:
-        made = cls(f"{errand.id} {errand.action} {errand.take.id if errand.take else ''}")
+        there = errand.take.id if errand.take else uuid.uuid4().hex if errand.action == "film" else ""
+        made = cls(f"{errand.id} {errand.action} {there}")
         made.filming, made.errand, made.model, made.shown_on = filming, errand, model, shown_on
         return made

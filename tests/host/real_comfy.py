@@ -1,0 +1,197 @@
+"""A real ComfyUI for the tests: started with this pack in a folder of its own, spoken to as a page speaks to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PROBE = """
+import sys
+from aiohttp import web
+from server import PromptServer
+NODE_CLASS_MAPPINGS = {}
+@PromptServer.instance.routes.get("/probe")
+async def probe(request):
+    return web.json_response(sorted({name.split(".")[0] for name in sys.modules}))
+"""
+ENDS = ("execution_success", "execution_error", "execution_interrupted")
+
+
+def folder() -> Path | None:
+    """Where ComfyUI lies: COMFYUI_DIR, else ComfyUI in the home folder; None = nowhere."""
+    path = Path(os.environ.get("COMFYUI_DIR") or Path.home() / "ComfyUI")
+    return path if (path / "main.py").is_file() else None
+
+
+def interpreter() -> str:
+    """The Python that runs it: COMFYUI_PYTHON, else the one that runs the tests."""
+    return os.environ.get("COMFYUI_PYTHON", sys.executable)
+
+
+@dataclass
+class Outcome:
+    """What a queued graph told the page: (kind, data, seconds since it was queued)."""
+
+    events: list[tuple[str, Any, float]] = field(default_factory=list)
+    refused: dict[str, Any] | None = None
+
+    def of(self, kind: str) -> list[Any]:
+        return [data for name, data, _ in self.events if name == kind]
+
+    @property
+    def end(self) -> str:
+        return self.events[-1][0] if self.events else "refused"
+
+    @property
+    def lines(self) -> list[str]:
+        """What the film nodes said, in order."""
+        return [text for _, text in self.of("text")]
+
+    @property
+    def filmed(self) -> list[int]:
+        """The numbers of the shots that were denoised."""
+        cards = [card for done in self.of("executed") for card in ((done["output"] or {}).get("mpvg_takes") or ())]
+        started = {line.partition(",")[0] for line in self.lines if ", step 1 of" in line}
+        return [card["number"] for card in cards if f"shot {card['number']} of {card['of']}" in started]
+
+    @property
+    def message(self) -> str:
+        (error,) = self.of("execution_error")
+        return str(error["exception_message"])
+
+
+class Server:
+    """A running ComfyUI with this pack; `base` holds its input, output and models."""
+
+    def __init__(self, base: Path, pack: Path = ROOT) -> None:
+        self.base, self.pack, self.log = base, pack, base / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    def start(self, seconds: float = 300) -> None:
+        nodes = self.base / "custom_nodes"
+        (nodes / "probe").mkdir(parents=True, exist_ok=True)
+        (nodes / "probe" / "__init__.py").write_text(PROBE)
+        if not (nodes / "any name.mpvg").exists():
+            (nodes / "any name.mpvg").symlink_to(self.pack, target_is_directory=True)
+        home = folder()
+        assert home is not None
+        command = [interpreter(), "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
+        command += ["--base-directory", str(self.base), "--disable-auto-launch", "--disable-api-nodes"]
+        command += ["--database-url", "sqlite:///:memory:"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=home, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"ComfyUI ended:\n{self.said()[-3000:]}")
+            try:
+                self.get("/system_stats")
+                return
+            except OSError:
+                time.sleep(0.5)
+        raise RuntimeError(f"ComfyUI did not answer:\n{self.said()[-3000:]}")
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(60)
+            self._process = None
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.address + path, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path: str, data: Any) -> tuple[int, Any]:
+        body = json.dumps(data).encode()
+        request = urllib.request.Request(self.address + path, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                said = answer.read()
+                return answer.status, json.loads(said) if said else None
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def run(
+        self, graph: dict[str, Any], *, seconds: float = 300, watch: Callable[[str, Any], None] = lambda *_: None
+    ) -> Outcome:
+        """Queue a graph and listen until it ends; `watch` is told everything at once."""
+        from websockets.sync.client import connect
+
+        client, outcome = uuid.uuid4().hex, Outcome()
+        address = f"ws://127.0.0.1:{self.port}/ws?clientId={client}"
+        with connect(address, max_size=None) as socket:
+            socket.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
+            begun = time.monotonic()
+            status, answer = self.post("/prompt", {"prompt": graph, "client_id": client})
+            if status != 200:
+                outcome.refused = answer
+                return outcome
+            while time.monotonic() - begun < seconds:
+                try:
+                    kind, data = _read(socket.recv(timeout=5))
+                except TimeoutError:
+                    continue
+                outcome.events.append((kind, data, time.monotonic() - begun))
+                watch(kind, data)
+                if kind in ENDS and data["prompt_id"] == answer["prompt_id"]:
+                    return outcome
+        raise TimeoutError(f"the graph did not end in {seconds} s; last: {outcome.events[-3:]}")
+
+
+def _read(message: str | bytes) -> tuple[str, Any]:
+    if isinstance(message, str):
+        data = json.loads(message)
+        return str(data["type"]), data.get("data")
+    kind = int.from_bytes(message[:4], "big")
+    length = int.from_bytes(message[4:8], "big")
+    if kind == 3:
+        return "text", (message[8 : 8 + length].decode(), message[8 + length :].decode())
+    if kind == 4:
+        return "preview", (json.loads(message[8 : 8 + length]), message[8 + length :])
+    return f"binary {kind}", message[4:]
+
+
+def quick(graph: dict[str, Any], steps: int = 1, frames: int = 9) -> dict[str, Any]:
+    """The same graph with as few steps and frames as there can be: how it looks does not matter here."""
+    for node in graph.values():
+        inputs = node["inputs"]
+        if "steps" in inputs:
+            inputs["steps"] = steps
+        if "frames" in inputs and not isinstance(inputs["frames"], list):
+            inputs["frames"] = frames
+        if node["class_type"] == "MPVG_Storyboard":
+            inputs["text"] = short(inputs["text"], frames)
+    return graph
+
+
+def short(board: str, frames: int = 9) -> str:
+    """A board of YAML prompts with a length for each."""
+    lines = []
+    for line in board.splitlines():
+        lines.append(line)
+        if line.strip().startswith("- prompt:"):
+            lines.append(f"{' ' * (len(line) - len(line.lstrip()) + 2)}frames: {frames}")
+    return "\n".join(lines) + "\n"
