@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from .memory import SMALL, weight_bytes
 
 if TYPE_CHECKING:
     from .interface import Backbone
 
-_CELLS = 8  # a side of the test card
+_CELLS = 16  # latents along a side of a test card
 _CARDS = 6
+_SHAPES = 20
 
 
 @dataclass(frozen=True)
@@ -36,25 +38,37 @@ class LatentColours:
 
 
 def fit_latent_colours(backbone: Backbone) -> LatentColours:
-    """The least-squares map for a model: test cards of coloured cells are encoded, and each cell's inner latents are
-    asked for its colour."""
+    """The least-squares map for a model: test cards are encoded, and each latent is asked for the mean colour of the
+    pixels it stands for. The cards hold coloured shapes of all sizes, for a map learnt on plain areas alone would take
+    the latents of an edge for a colour.
+    """
     side = backbone.spatial_compression
-    cell = 4 * side
     generator = torch.Generator().manual_seed(0)
     inputs, targets = [], []
     for _ in range(_CARDS):
-        colours = torch.rand(_CELLS, _CELLS, 3, generator=generator)
-        card = colours.repeat_interleave(cell, 0).repeat_interleave(cell, 1)
-        frame = (card * 255).round().to(torch.uint8).numpy()
-        latent = backbone.encode_clip(frame[None])[0].float().cpu()  # (C, h, w)
-        cells = latent.unfold(1, 4, 4).unfold(2, 4, 4)[..., 1:3, 1:3]  # (C, cells, cells, 2, 2): away from the edges
-        inputs.append(cells.permute(1, 2, 3, 4, 0).reshape(-1, latent.shape[0]))
-        targets.append(colours[:, :, None].expand(-1, -1, 4, -1).reshape(-1, 3))
+        card = _test_card(_CELLS * side, generator)
+        frame = (card * 255).round().to(torch.uint8)
+        latent = backbone.encode_clip(frame.numpy()[None])[0].float().cpu()  # (C, h, w)
+        means = functional.avg_pool2d(frame.permute(2, 0, 1)[None].float() / 255, side)[0]
+        inputs.append(latent.flatten(1).T)
+        targets.append(means.flatten(1).T)
     values = torch.cat(inputs)
     design = torch.cat([values, torch.ones(len(values), 1)], dim=1)
     # A little ridge: channels that say nothing of colour get no say.
     gram = design.T @ design + 1e-3 * len(design) * torch.eye(design.shape[1])
     return LatentColours(torch.linalg.solve(gram, design.T @ torch.cat(targets)))
+
+
+def _test_card(size: int, generator: torch.Generator) -> Tensor:
+    """Rectangles of random colours over a two-coloured ground: [size, size, 3] in 0..1."""
+    ground = torch.rand(2, 3, generator=generator)
+    card = ground[0].repeat(size, size, 1)
+    card[size // 2 :] = ground[1]
+    for _ in range(_SHAPES):
+        top, left = (int(torch.randint(size, (), generator=generator)) for _ in range(2))
+        tall, wide = (int(size * 2 ** -float(1 + 4 * torch.rand((), generator=generator))) + 1 for _ in range(2))
+        card[top : top + tall, left : left + wide] = torch.rand(3, generator=generator)
+    return card
 
 
 def still(backbone: Backbone, latents: Tensor, colours: LatentColours) -> NDArray[np.uint8]:
