@@ -87,8 +87,8 @@ class Server:
         nodes = self.base / "custom_nodes"
         (nodes / "probe").mkdir(parents=True, exist_ok=True)
         (nodes / "probe" / "__init__.py").write_text(PROBE)
-        if not (nodes / "any name.mpvg").exists():
-            (nodes / "any name.mpvg").symlink_to(self.pack, target_is_directory=True)
+        if not (nodes / "any-name.mpvg").exists():
+            (nodes / "any-name.mpvg").symlink_to(self.pack, target_is_directory=True)
         home = folder()
         assert home is not None
         command = [interpreter(), "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]

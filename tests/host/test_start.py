@@ -32,10 +32,10 @@ def test_a_started_comfyui_has_loaded_nothing_heavy_for_the_pack(server: host.Se
 
 
 def test_the_log_says_nothing_against_the_pack(server: host.Server) -> None:
-    assert not re.search(r"any name\.mpvg.*(rror|IMPORT FAILED)|IMPORT FAILED.*any name\.mpvg", server.said())
+    assert not re.search(r"any-name\.mpvg.*(rror|IMPORT FAILED)|IMPORT FAILED.*any-name\.mpvg", server.said())
 
 
 def test_help_pages_translations_and_example_graphs_are_served(server: host.Server) -> None:
     assert "MPVG_TokenSelector" in server.get("/i18n")["zh"]["nodeDefs"]
-    templates = server.get("/workflow_templates")["any name.mpvg"]
+    templates = server.get("/workflow_templates")["any-name.mpvg"]
     assert len(templates) == 5 and all(name.startswith("MPVG - ") for name in templates)

@@ -1,0 +1,122 @@
+"""The pack in a real browser, Debian's chromium. CHROMIUM names another program, SCREENSHOTS a folder for pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import real_comfy as host
+
+EXAMPLES = sorted((host.ROOT / "example_workflows").glob("*.json"))
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FIT = "() => app.extensionManager.command.execute('Comfy.Canvas.FitView')"
+QUEUE = """() => new Promise(resolve => {
+  for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
+    app.api.addEventListener(kind, event => resolve([kind, event.detail]), { once: true });
+  app.queuePrompt(0, 1);
+})"""
+MISSING = """() => {
+  const known = node => LiteGraph.registered_node_types[node.type] || node.isSubgraphNode?.();
+  const all = graph => graph._nodes.flatMap(node => [node, ...(node.subgraph ? all(node.subgraph) : [])]);
+  return all(app.graph).filter(node => !known(node) || node.has_errors).map(node => node.type);
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(server: host.Server) -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no browser: {CHROMIUM} is not there")
+    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"})
+    with playwright.sync_playwright() as program:
+        browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        opened = browser.new_page(viewport={"width": 1900, "height": 1100})
+        open_app(opened, server)
+        yield opened
+        browser.close()
+
+
+def open_app(page: Any, server: host.Server) -> None:
+    page.goto(server.address, timeout=180_000)
+    page.wait_for_function("() => window.app?.graph && app.extensionManager", timeout=180_000)
+    page.wait_for_timeout(4000)
+
+
+def load(page: Any, graph: dict[str, Any]) -> None:
+    page.evaluate("async graph => { await app.loadGraphData(graph, true, true, null) }", graph)
+    page.wait_for_timeout(1500)
+    page.evaluate(FIT)
+    page.wait_for_timeout(800)
+
+
+def keep(page: Any, name: str) -> None:
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_loads_without_a_missing_node_and_queues_what_its_twin_for_the_api_says(
+    path: Path, page: Any
+) -> None:
+    load(page, json.loads(path.read_text(encoding="utf-8")))
+    assert page.evaluate(MISSING) == []
+    queued = page.evaluate("async () => (await app.graphToPrompt()).output")
+    twin = path.stem.removeprefix("MPVG - ").replace(",", "").replace(" ", "_").replace("-", "_")
+    stored = json.loads((host.ROOT / "workflows" / "api" / f"{twin}.json").read_text(encoding="utf-8"))
+    assert {id: (node["class_type"], node["inputs"]) for id, node in queued.items()} == {
+        id: (node["class_type"], node["inputs"]) for id, node in stored.items()
+    }
+    keep(page, twin)
+
+
+def test_a_film_appears_on_its_node_shot_by_shot(page: Any) -> None:
+    graph = json.loads((host.ROOT / "example_workflows" / "MPVG - film a storyboard.json").read_text())
+    for node in graph["nodes"]:
+        if node["type"] == "MPVG_FilmStoryboard":
+            node["widgets_values"][0] = 2
+        if node["type"] == "MPVG_Storyboard":
+            node["widgets_values"][0] = host.short(node["widgets_values"][0])
+    load(page, graph)
+    kind, detail = page.evaluate(QUEUE)
+    assert kind == "execution_success", detail
+    page.wait_for_timeout(1500)
+    rows = page.locator(".mpvg-panel .mpvg-row")
+    assert rows.count() == 4
+    assert "Actor 1 is running on the playground." in rows.first.inner_text()
+    assert rows.locator("video").count() == 4
+    assert page.evaluate("() => app.graph._nodes.some(node => node.widgets?.some(w => /4 of 4/.test(w.value)))")
+    keep(page, "filmed")
+
+
+def test_the_selector_marks_the_kept_words_and_the_history_shows_its_shots(page: Any) -> None:
+    graph = json.loads((host.ROOT / "example_workflows" / "MPVG - continue from your own footage.json").read_text())
+    for node in graph["nodes"]:
+        if node["type"] == "MPVG_FilmStoryboard":
+            node["widgets_values"][0] = 2
+        if node["type"] == "MPVG_CogVideoXMultiSceneSampler":
+            node["widgets_values"][2:4] = [9, 2]
+        if node["type"] == "MPVG_Storyboard":
+            node["widgets_values"][0] = host.short(node["widgets_values"][0])
+    load(page, graph)
+    kind, detail = page.evaluate(QUEUE)
+    assert kind == "execution_success", detail
+    page.wait_for_timeout(1500)
+    assert page.locator(".mpvg-panel .mpvg-kept").count() > 0
+    assert page.locator(".mpvg-panel .mpvg-card").count() == 3, "one shot on the first history, two on the second"
+    keep(page, "remembered")
+
+
+def test_the_page_speaks_chinese_when_it_is_asked_to(page: Any, server: host.Server) -> None:
+    server.post("/settings", {"Comfy.Locale": "zh"})
+    try:
+        open_app(page, server)
+        load(page, json.loads((host.ROOT / "example_workflows" / "MPVG - film a storyboard.json").read_text()))
+        titles = page.evaluate("() => app.graph._nodes.map(node => node.constructor.title ?? node.title)")
+        assert "拍摄分镜 (MPVG)" in titles
+        keep(page, "chinese")
+    finally:
+        server.post("/settings", {"Comfy.Locale": "en"})
