@@ -99,6 +99,11 @@ def films_folder() -> Path:
     return Path(folder_paths.get_output_directory()) / OWN_FOLDER
 
 
+def clips_folder() -> Path:
+    """Where the clips of the sampler are kept, so that a restart does not make them again: output/mpvg/clips."""
+    return films_folder() / "clips"
+
+
 def output_file(path: Path) -> dict[str, str]:
     """A file of the output folder as the page asks for it."""
     relative = path.resolve().relative_to(Path(folder_paths.get_output_directory()).resolve())

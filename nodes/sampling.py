@@ -194,7 +194,9 @@ class MultiSceneSampler(io.ComfyNode):
         negative: EncodedPrompt | None = None,
     ) -> io.NodeOutput:
         from ..mpvg_core.diffusion.guidance import HistoryGuidance
-        from ..mpvg_core.film.shoot import ClipRequest, conditioning, shoot_clip
+        from ..mpvg_core.film.clips import shoot_once
+        from ..mpvg_core.film.shoot import ClipRequest, conditioning
+        from ..mpvg_core.film.takes import TakeStore
 
         backbone = model.backbone
         require_same_model(model, prompt.model, "prompt")
@@ -215,15 +217,17 @@ class MultiSceneSampler(io.ComfyNode):
         )
         request.require_possible(backbone)
         progress = host.Progress(request.steps)
-        with host.at_work(model.resident, backbone.transformer):
+        with host.at_work(model.resident, backbone.transformer), TakeStore(host.clips_folder()) as store:
             against = negative.text if negative is not None else backbone.encode_text([""])[0]
             remembered = history_tokens.tokens if history_tokens is not None else None
-            latent = shoot_clip(
+            latent = shoot_once(
+                store,
                 backbone,
                 request,
                 prompt.text,
                 against,
                 conditioning(model.adapter, remembered, backbone.device),
+                adapter=model.adapter.fingerprint if model.adapter is not None else None,
                 on_step=lambda info: progress.show(info.index + 1, step_picture(model, info)),
                 interrupt=host.interrupt,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from fake_film import STORY, FakeAdapter, FakeBackbone, story_plan
 from mpvg_core.diffusion.guidance import HistoryGuidance
 from mpvg_core.errors import InputError
 from mpvg_core.film.chain import Filming
+from mpvg_core.film.clips import shoot_once
 from mpvg_core.film.collect import MadeClip, collect_film
 from mpvg_core.film.settings import FilmSettings
+from mpvg_core.film.shoot import ClipRequest, conditioning
 from mpvg_core.film.takes import TakeStore
 from mpvg_core.film.video import read_frames
+from mpvg_core.history.decouple import HistoryTokens
 
 SETTINGS = FilmSettings(steps=3, guidance=HistoryGuidance(text_scale=2.0))
 
@@ -88,3 +92,25 @@ def test_clips_of_two_sizes_are_refused_by_name(tmp_path: Path) -> None:
     backbone.limits = lambda: type("Limits", (), {"fps": 8})()  # type: ignore[attr-defined]
     with TakeStore(tmp_path) as store, pytest.raises(InputError, match="shot 'two': is 64x64; expected 32x32"):
         collect_film("by hand", [clip("one"), clip("two", size=8)], backbone, store)
+
+
+def test_a_clip_of_the_same_inputs_is_made_once_and_any_other_input_makes_another(tmp_path: Path) -> None:
+    backbone, adapter = FakeBackbone(), FakeAdapter()
+    positive, other, negative = backbone.encode_text(["a red boat", "a green boat", ""])
+    request = ClipRequest(seed=1, frames=9, width=32, height=32, steps=2)
+    tokens = conditioning(adapter, HistoryTokens(torch.ones(2, 64)), backbone.device)  # type: ignore[arg-type]
+    with TakeStore(tmp_path) as store:
+        first = shoot_once(store, backbone, request, positive, negative)
+        calls = backbone.denoised
+        assert torch.equal(shoot_once(store, backbone, request, positive, negative), first)
+        assert backbone.denoised == calls
+        for changed in (
+            lambda: shoot_once(store, backbone, replace(request, seed=2), positive, negative),
+            lambda: shoot_once(store, backbone, request, other, negative),
+            lambda: shoot_once(store, backbone, replace(request, steps=3), positive, negative),
+            lambda: shoot_once(store, backbone, request, positive, negative, tokens, adapter="a"),
+            lambda: shoot_once(store, backbone, request, positive, negative, tokens, adapter="b"),
+        ):
+            before = backbone.denoised
+            changed()
+            assert backbone.denoised > before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -105,6 +106,23 @@ def test_after_a_killed_server_a_film_goes_on_where_it_was(tmp_path: Path) -> No
         assert before < takes(server, "restart")
     finally:
         server.stop()
+
+
+def test_a_model_that_gave_way_to_others_films_on_when_it_is_needed_again(server: host.Server) -> None:
+    assert server.run(graph(board("gives way", ACTORS[:1]))).filmed == [1]
+    server.post("/free", {"unload_models": True})
+    assert server.run(graph(board("gives way", ACTORS[:2]))).filmed == [2]
+
+
+def test_a_clip_of_the_sampler_is_found_again_after_everything_in_memory_is_gone(server: host.Server) -> None:
+    chain = json.loads((host.ROOT / "workflows" / "api" / "four_shots_two_actors.json").read_text(encoding="utf-8"))
+    host.quick(chain, steps=2)
+    first = server.run(chain)
+    assert first.end == "execution_success"
+    server.post("/free", {"unload_models": True, "free_memory": True})
+    again = server.run(chain)
+    assert again.end == "execution_success" and [data for data in again.of("executing") if data["node"]]
+    assert not again.of("preview"), "nothing is denoised a second time"
 
 
 @pytest.mark.parametrize(

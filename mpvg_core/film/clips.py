@@ -1,0 +1,77 @@
+"""Clips made one by one are kept as storyboards' are: on disk before the next begins, and never made twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ..diffusion.inject import HistoryConditioning
+from .shoot import ClipRequest, OnStep, shoot_clip
+from .takes import TakeStore, take_id
+from .tensors import set_aside, taken_up
+
+if TYPE_CHECKING:
+    from ..backbone.interface import Backbone, TextEmbedding
+
+
+def shoot_once(
+    store: TakeStore,
+    backbone: Backbone,
+    request: ClipRequest,
+    positive: TextEmbedding,
+    negative: TextEmbedding,
+    history: HistoryConditioning | None = None,
+    *,
+    adapter: str | None = None,
+    on_step: OnStep | None = None,
+    interrupt: Callable[[], None] | None = None,
+) -> Tensor:
+    """The clip's latent [F, C, h, w]: from the store if it was made of the same inputs, else made now and stored.
+
+    adapter: the fingerprint of the adapter that `history` is from. See `shoot_clip` for the rest.
+    """
+    file = store.sampled(take_id(_inputs(backbone, request, positive, negative, history, adapter)))
+    if (latent := taken_up(file)) is not None:
+        return latent.to(device=backbone.device, dtype=backbone.dtype)
+    latent = shoot_clip(backbone, request, positive, negative, history, on_step=on_step, interrupt=interrupt)
+    set_aside(latent, file, store.scratch)
+    return latent
+
+
+def _inputs(
+    backbone: Backbone,
+    request: ClipRequest,
+    positive: TextEmbedding,
+    negative: TextEmbedding,
+    history: HistoryConditioning | None,
+    adapter: str | None,
+) -> dict[str, Any]:
+    inputs: dict[str, Any] = {
+        "format": 1,
+        "model": backbone.fingerprint,
+        "dtype": str(backbone.dtype).removeprefix("torch."),
+        "prompt": positive.ids.tolist(),
+        "negative": negative.ids.tolist(),
+        "seed": request.seed,
+        "frames": request.frames,
+        "width": request.width,
+        "height": request.height,
+        "steps": request.steps,
+        "scheduler": request.scheduler,
+        "batched": request.batched,
+        "text_scale": float(request.guidance.text_scale),
+        "schedule": request.guidance.schedule,
+        "history": None,
+    }
+    if history is not None:  # without it these have no effect
+        inputs["history"] = {
+            "adapter": adapter,
+            "tokens": hashlib.sha256(history.tokens.detach().float().cpu().numpy().tobytes()).hexdigest(),
+            "history_scale": float(request.guidance.history_scale),
+            "form": request.guidance.form,
+            "interval": [float(end) for end in request.guidance.interval],
+        }
+    return inputs
