@@ -78,6 +78,7 @@ class Server:
 
     def __init__(self, base: Path, pack: Path = ROOT) -> None:
         self.base, self.pack, self.log = base, pack, base / "server.log"
+        self.loaded: set[str] = set()  # the modules of a ComfyUI that has only just started
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -101,7 +102,7 @@ class Server:
             if self._process.poll() is not None:
                 raise RuntimeError(f"ComfyUI ended:\n{self.said()[-3000:]}")
             try:
-                self.get("/system_stats")
+                self.loaded = set(self.get("/probe"))
                 return
             except OSError:
                 time.sleep(0.5)
