@@ -140,7 +140,7 @@ class FilmStoryboard(io.ComfyNode):
             if line := pace(event):
                 host.say(node, line)
 
-        with host.at_work(model.resident, backbone.transformer):
+        with host.reading(backbone):
             filming = Filming(
                 plan,
                 backbone,
@@ -155,7 +155,7 @@ class FilmStoryboard(io.ComfyNode):
         graph = GraphBuilder()
         shot = None
         for errand in filming.errands:
-            before = {} if shot is None else {"before": shot.out(0)}
+            before: dict[str, Any] = {} if shot is None else {"before": shot.out(0)}
             work = Assignment.of(errand, filming, model, node)
             shot = graph.node("MPVG_FilmShot", id=f"shot-{errand.number}", work=work, **before)
         assert shot is not None, "a storyboard has at least one shot"

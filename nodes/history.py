@@ -151,7 +151,7 @@ class TokenSelector(io.ComfyNode):
         settings: str,
         threshold: float,
         budget: int,
-        reference: str,
+        reference: Any,
         history: ShownHistory | None = None,
     ) -> io.NodeOutput:
         from ..mpvg_core.film.recall import recall

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import comfy.model_management as memory
 import comfy.model_patcher
@@ -29,6 +29,9 @@ from torch import nn
 from ..mpvg_core.backbone.folder import POCKET
 from ..mpvg_core.backbone.memory import SAMPLING_ROOM, settled_threads
 from ..mpvg_core.errors import InputError, MPVGError, Problem
+
+if TYPE_CHECKING:
+    from ..mpvg_core.backbone.cogvideox import CogVideoXBackbone
 
 OWN_FOLDER = "mpvg"  # models/mpvg for models and adapters, output/mpvg for films
 NO_FILE = "none"
@@ -173,6 +176,15 @@ def at_work(resident: Resident, transformer: nn.Module) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def reading(backbone: CogVideoXBackbone) -> Iterator[None]:
+    """There is room for the text encoder, which comes and goes by itself; the other weights are not needed for it."""
+    if backbone.text_room:
+        make_room(backbone.text_room)
+    with settled_threads(backbone.transformer, backbone.device):
+        yield
+
+
 # -- progress, preview, cancel ---------------------------------------------------------------------------------------
 
 
@@ -214,7 +226,7 @@ def _watchable(picture: NDArray[np.uint8]) -> Image.Image:
 
 def image_batch(frames: NDArray[np.uint8]) -> torch.Tensor:
     """Frames uint8 [n, H, W, 3] as an IMAGE: float32 in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).float() / 255
+    return torch.from_numpy(np.array(frames)).float() / 255
 
 
 def frames_of(clip: Any) -> tuple[NDArray[np.uint8], float | None]:

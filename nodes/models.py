@@ -138,6 +138,6 @@ class EncodePrompt(io.ComfyNode):
 
         words = " ".join(text.split())
         require_possible_text(words, model.backbone.limits(), "prompt")
-        with host.at_work(model.resident, model.backbone.transformer):
+        with host.reading(model.backbone):
             (embedding,) = model.backbone.encode_text([words])
         return io.NodeOutput(EncodedPrompt(words, embedding, model.backbone.fingerprint))

@@ -217,8 +217,9 @@ class MultiSceneSampler(io.ComfyNode):
         )
         request.require_possible(backbone)
         progress = host.Progress(request.steps)
-        with host.at_work(model.resident, backbone.transformer), TakeStore(host.clips_folder()) as store:
+        with host.reading(backbone):
             against = negative.text if negative is not None else backbone.encode_text([""])[0]
+        with host.at_work(model.resident, backbone.transformer), TakeStore(host.clips_folder()) as store:
             remembered = history_tokens.tokens if history_tokens is not None else None
             latent = shoot_once(
                 store,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 if TYPE_CHECKING:
-    from ..mpvg_core.backbone.interface import Backbone, TextEmbedding
+    from ..mpvg_core.backbone.cogvideox import CogVideoXBackbone
+    from ..mpvg_core.backbone.interface import TextEmbedding
     from ..mpvg_core.backbone.preview import LatentColours
     from ..mpvg_core.film.chain import Filming
     from ..mpvg_core.film.collect import MadeClip
@@ -43,7 +44,7 @@ class FilmModel:
     steps, text_scale, history_scale: how the model films best unless told otherwise.
     """
 
-    backbone: Backbone
+    backbone: CogVideoXBackbone
     adapter: HistoryAdapter | None
     resident: Resident
     colours: LatentColours

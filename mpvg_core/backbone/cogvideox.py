@@ -14,7 +14,7 @@ from ..storyboard.plan import ModelLimits
 from .features import describe_latents
 from .folder import ModelFolder
 from .interface import ClipFeatures, TextEmbedding
-from .memory import weight_bytes
+from .memory import ENCODING_ROOM, weight_bytes
 from .tokens import END, PAD, UNKNOWN, Words
 from .weights import load_part
 
@@ -68,6 +68,13 @@ class CogVideoXBackbone:
     def text_length(self) -> int:
         """Tokens of a padded prompt, L."""
         return int(self.transformer.config.max_text_seq_length)
+
+    @property
+    def text_room(self) -> int:
+        """Bytes that reading a prompt will take on the device, beside what is there already."""
+        if self._read is not None or self._text_encoder is not None or self.text_device.type == "cpu":
+            return 0
+        return self.folder.weight_bytes("text_encoder") + ENCODING_ROOM
 
     def encode_text(self, texts: Sequence[str]) -> list[TextEmbedding]:
         length = self.text_length
@@ -201,6 +208,10 @@ class CogVideoXBackbone:
         return (latents.float() / self.vae.config.scaling_factor).transpose(0, 1)[None]
 
     def from_stock(self, samples: Tensor) -> Tensor:
+        if samples.dim() != 5 or samples.shape[0] != 1 or samples.shape[1] != self.latent_channels:
+            wanted = f"[1, {self.latent_channels}, frames, height, width] of model '{self.name}'"
+            remedy = "connect a clip of this model's sampler"
+            raise InputError(Problem("latent", f"has shape {list(samples.shape)}", wanted, remedy))
         latents = samples[0].transpose(0, 1).float() * self.vae.config.scaling_factor
         return latents.to(device=self.device, dtype=self.dtype)
 

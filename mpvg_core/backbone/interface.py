@@ -93,7 +93,7 @@ class Backbone(Protocol):
         ...
 
     def from_stock(self, samples: torch.Tensor) -> torch.Tensor:
-        """The way back, on the model's device and in its precision."""
+        """The way back, on the model's device and in its precision. Raises InputError for latents of another model."""
         ...
 
     def describe_clip(self, latents: torch.Tensor) -> ClipFeatures:

@@ -23,6 +23,12 @@ def test_latents_come_back_from_other_programs_as_they_went(folders: dict[str, P
     torch.testing.assert_close(backbone.from_stock(samples), latents)
 
 
+def test_latents_of_another_model_are_refused_with_both_shapes(folders: dict[str, Path]) -> None:
+    backbone = load_backbone(str(folders["2b"]), device="cpu")
+    with pytest.raises(InputError, match=r"latent: has shape \[1, 4, 64, 64\]; expected \[1, 4, frames"):
+        backbone.from_stock(torch.zeros(1, 4, 64, 64))
+
+
 def test_footage_becomes_latents_of_its_length_and_size_the_same_every_time(folders: dict[str, Path]) -> None:
     backbone = load_backbone(str(folders["5b"]), device="cpu")
     frames = np.random.default_rng(0).integers(0, 256, (9, 24, 32, 3), np.uint8)
