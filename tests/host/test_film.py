@@ -125,6 +125,43 @@ def test_a_clip_of_the_sampler_is_found_again_after_everything_in_memory_is_gone
     assert not again.of("preview"), "nothing is denoised a second time"
 
 
+def test_a_storyboard_from_a_file_is_read_again_when_it_changes_and_refused_when_it_is_wrong(
+    server: host.Server,
+) -> None:
+    file = server.base / "input" / "the chase.yaml"
+    file.write_text(board("from a file", ACTORS[:1]), encoding="utf-8")
+    loaded = graph("")
+    loaded["board"] = {"class_type": "MPVG_LoadStoryboard", "inputs": {"file": file.name}}
+    assert server.run(loaded).filmed == [1]
+    file.write_text(board("from a file", ACTORS[:2]), encoding="utf-8")
+    assert server.run(loaded).filmed == [2]
+    file.write_text("shots:\n  - promt: a cat\n", encoding="utf-8")
+    refused = server.run(loaded).refused
+    assert refused is not None
+    details = refused["node_errors"]["board"]["errors"][0]["details"]
+    assert "the chase.yaml:2" in details and "promt" in details
+
+
+def test_one_shot_of_a_storyboard_feeds_a_chain_of_its_own(server: host.Server) -> None:
+    whole = graph("seed: 4\n" + board("chain", ACTORS[:2]))
+    chain = {name: whole[name] for name in ("model", "board")}
+    model = ["model", 0]
+    chain["shot"] = {
+        "class_type": "MPVG_StoryboardShot",
+        "inputs": {"model": model, "storyboard": ["board", 0], "number": 2},
+    }
+    chain["prompt"] = {"class_type": "MPVG_EncodePrompt", "inputs": {"model": model, "text": ["shot", 0]}}
+    plain = {"steps": 1, "width": 0, "height": 0, "scheduler": "ddim", "batched": True}
+    links = {"model": model, "prompt": ["prompt", 0], "seed": ["shot", 2], "frames": ["shot", 3]}
+    chain["sample"] = {"class_type": "MPVG_CogVideoXMultiSceneSampler", "inputs": {**links, **plain}}
+    chain["decode"] = {"class_type": "MPVG_DecodeShot", "inputs": {"model": model, "latent": ["sample", 0]}}
+    chain["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["decode", 0]}}
+    outcome = server.run(chain)
+    assert outcome.end == "execution_success", outcome.events[-1]
+    (shown,) = [done["output"]["images"] for done in outcome.of("executed") if done["node"] == "show"]
+    assert len(shown) == 9
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
