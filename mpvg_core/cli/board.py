@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..storyboard.model import Storyboard
 from ..storyboard.plan import FilmPlan, ModelLimits, plan_film
 from ..storyboard.read import parse_storyboard, read_storyboard
 
@@ -17,6 +18,14 @@ Model = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Seed of the board, in place of its own.")]
 
 
+def read_board(board: str) -> tuple[Storyboard, str]:
+    """The storyboard of a BOARD argument, and what problems call it. Raises InputError with every problem of it."""
+    if board == "-":
+        source = "<standard input>"
+        return parse_storyboard(sys.stdin.buffer.read(), source=source), source
+    return read_storyboard(board), board
+
+
 def plan_board(board: str, model: str, seed: int | None) -> tuple[FilmPlan, ModelLimits]:
     """The plan of a storyboard for a model, and the model's limits; no torch.
 
@@ -25,11 +34,6 @@ def plan_board(board: str, model: str, seed: int | None) -> tuple[FilmPlan, Mode
     """
     from ..backbone.load import model_limits
 
-    if board == "-":
-        source = "<standard input>"
-        storyboard = parse_storyboard(sys.stdin.buffer.read(), source=source)
-    else:
-        source = board
-        storyboard = read_storyboard(board)
+    storyboard, source = read_board(board)
     limits = model_limits(model)
     return plan_film(storyboard, limits, seed=seed, source=source), limits

@@ -1,0 +1,1 @@
+"""Storyboards filmed by running ComfyUI servers: no torch, and nothing of ComfyUI but what its servers say."""
