@@ -39,8 +39,7 @@ def refusal(answer: Any) -> str:
     answer = answer if isinstance(answer, dict) else {}
     faults = list(_node_faults(answer.get("node_errors")))
     if not faults:
-        error = answer.get("error")
-        faults = [_fault(error) if isinstance(error, dict) else one_line(error or "no reason was given")]
+        faults = [_fault(answer.get("error"))]
     return "; ".join(faults)
 
 
@@ -58,12 +57,27 @@ def node_failure(data: dict[str, Any]) -> str:
 def made_files(outputs: Any) -> tuple[MadeFile, ...]:
     """The files in the output folder among what a history entry lists, each once, in the order of the nodes."""
     made: dict[MadeFile, None] = {}
-    for shown in (outputs or {}).values():
-        for value in shown.values():
+    for shown in (outputs if isinstance(outputs, dict) else {}).values():
+        for value in (shown if isinstance(shown, dict) else {}).values():
             for entry in value if isinstance(value, list) else ():
                 if isinstance(entry, dict) and entry.get("type") == "output" and entry.get("filename"):
                     made[MadeFile(str(entry["filename"]), str(entry.get("subfolder") or ""))] = None
     return tuple(made)
+
+
+def record_messages(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Kind and data of what a history entry says of the course of its graph."""
+    status = record.get("status")
+    said = status.get("messages") if isinstance(status, dict) else None
+    return [(str(entry[0]), entry[1]) for entry in said or () if len(entry) == 2 and isinstance(entry[1], dict)]
+
+
+def queue_length(data: dict[str, Any]) -> int:
+    """How many graphs a server has, of a "status" message or of GET /prompt. Raises ValueError when it does not say."""
+    try:
+        return int(data.get("status", data)["exec_info"]["queue_remaining"])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("it does not tell the length of its queue") from error
 
 
 def one_line(text: Any) -> str:
@@ -74,10 +88,12 @@ def one_line(text: Any) -> str:
 
 def _node_faults(node_errors: Any) -> Iterator[str]:
     for id, node in (node_errors if isinstance(node_errors, dict) else {}).items():
-        for error in node.get("errors") or ():
+        for error in node.get("errors") or () if isinstance(node, dict) else ():
             yield f"node {id} ({node.get('class_type')}): {_fault(error)}"
 
 
-def _fault(error: dict[str, Any]) -> str:
+def _fault(error: Any) -> str:
+    if not isinstance(error, dict):
+        return one_line(error or "no reason was given")
     parts = (one_line(error.get(key) or "") for key in ("message", "details"))
     return ": ".join(part for part in parts if part) or "no reason was given"

@@ -14,9 +14,21 @@ from yarl import URL
 
 from ..errors import InputError, Problem
 from .failures import FilmFailed, FilmRefused, ServerGone
-from .messages import MadeFile, made_files, node_failure, node_faults, one_line, read_message, refusal
+from .messages import (
+    MadeFile,
+    made_files,
+    node_failure,
+    node_faults,
+    one_line,
+    queue_length,
+    read_message,
+    record_messages,
+    refusal,
+)
 
 Say = Callable[[str], None]
+_QUEUES = ("running", "pending")
+_WS = {"http": "ws", "https": "wss"}
 _LEAVE = 5.0  # seconds for taking a film back; a server that is gone must not hold up the others
 
 
@@ -31,10 +43,8 @@ class Server:
     async def load(self) -> int:
         """How many graphs run or wait there, of whatever client."""
         _, data = await self._ask("GET", "prompt", limit=min(self._timeout, _LEAVE))
-        try:
-            return int(data["exec_info"]["queue_remaining"])
-        except (KeyError, TypeError, ValueError):
-            raise ServerGone(f"{self.name} is no ComfyUI: it does not tell the length of its queue") from None
+        with self._reaching():
+            return queue_length(data)
 
     async def film(self, graph: Mapping[str, Any], say: Say) -> tuple[MadeFile, ...]:
         """Queue `graph` and wait until it ends; `say` is told every line of its progress.
@@ -110,9 +120,10 @@ class Server:
                 if kind == "text":
                     spoke = True
                     say(data["text"])
-                elif kind == "status" and not begun:
-                    waiting = ((data.get("status") or {}).get("exec_info") or {}).get("queue_remaining", 0)
-                    if waiting > 1:
+                elif kind == "status":
+                    with self._reaching():
+                        waiting = queue_length(data)
+                    if waiting > 1 and not begun:
                         say(f"waits, {waiting} in the queue")
                 elif data.get("prompt_id") != film:
                     continue
@@ -143,8 +154,8 @@ class Server:
             if loop.time() > until:
                 raise ServerGone(f"{self.name} has no record of the film")
             await asyncio.sleep(0.05)
-        for entry in (record.get("status") or {}).get("messages") or ():
-            _is_end(*entry)
+        for kind, data in record_messages(record):
+            _is_end(kind, data)
         files = made_files(record.get("outputs"))
         if not files:
             raise FilmFailed("the graph ended and made no file: does it assemble the film?")
@@ -225,10 +236,6 @@ class Server:
             raise ServerGone(f"{self.name} broke off ({one_line(error) or type(error).__name__})") from error
         except ValueError as error:
             raise ServerGone(f"{self.name} is no ComfyUI ({one_line(error)})") from error
-
-
-_QUEUES = ("running", "pending")
-_WS = {"http": "ws", "https": "wss"}
 
 
 def server_url(address: str) -> URL:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,8 +43,10 @@ def queue(
     """Film storyboards on running ComfyUI servers, the least busy first, and bring the films home."""
     jobs = _jobs(boards, workflow, out)
     try:
+        import aiohttp
+
         from ..batch.dispatch import Dispatch
-        from ..batch.server import server_url
+        from ..batch.server import Server, server_url
         from .queue_news import NewsDesk, table
     except ModuleNotFoundError as error:
         if error.name not in ("aiohttp", "yarl"):
@@ -58,10 +62,7 @@ def queue(
 
     async def film(news: NewsDesk) -> None:
         nonlocal outcomes
-        import aiohttp
-
-        from ..batch.server import Server
-
+        _cancel_at_ctrl_c()
         async with aiohttp.ClientSession() as session:
             servers = [Server(address, session, timeout) for address in addresses]
             dispatch = Dispatch(
@@ -75,7 +76,7 @@ def queue(
     try:
         with NewsDesk() as news:
             asyncio.run(film(news))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         stopped = True
     finally:
         scratch.close()
@@ -86,6 +87,14 @@ def queue(
         raise typer.Exit(CANCELLED)
     if any(outcome.end != "filmed" for outcome in outcomes):
         raise typer.Exit(FAILED)
+
+
+def _cancel_at_ctrl_c() -> None:
+    """Ctrl-C cancels the task that runs now, and it alone: what it does on its way out is not cut short."""
+    task = asyncio.current_task()
+    assert task is not None
+    with suppress(NotImplementedError):  # Windows, where asyncio does about the same from Python 3.11 on
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
 
 
 def _jobs(boards: list[str], workflow: Path | None, out: Path) -> list[Job]:

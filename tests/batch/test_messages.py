@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mpvg_core.batch.messages import MadeFile, made_files, node_failure, one_line, read_message, refusal
+from mpvg_core.batch.messages import MadeFile, made_files, node_failure, one_line, queue_length, read_message, refusal
 
 
 def test_a_line_on_a_node_is_read_from_its_binary_message():
@@ -50,3 +50,19 @@ def test_only_files_that_stay_count_as_made_and_each_once():
     preview = {"filename": "p.png", "subfolder": "", "type": "temp"}
     outputs = {"3": {"images": [preview], "mpvg_takes": [{"clip": film}]}, "4": {"images": [film], "animated": [True]}}
     assert made_files({**outputs, "9": {"images": [film]}}) == (MadeFile("film.mp4", "mpvg/x"),)
+
+
+@pytest.mark.parametrize("outputs", [None, [], {"3": None}, {"3": {"images": [None, "film.mp4", {}]}}])
+def test_outputs_that_list_no_file_make_none(outputs):
+    assert made_files(outputs) == ()
+
+
+def test_the_length_of_a_queue_is_read_from_an_answer_as_from_a_message():
+    info = {"exec_info": {"queue_remaining": 3}}
+    assert queue_length(info) == queue_length({"status": info, "sid": "x"}) == 3
+
+
+@pytest.mark.parametrize("data", [{}, {"status": None}, {"exec_info": {}}, []])
+def test_a_server_that_does_not_tell_the_length_of_its_queue_is_no_comfyui(data):
+    with pytest.raises(ValueError, match="length of its queue"):
+        queue_length(data)
