@@ -55,7 +55,7 @@ class NewsDesk:
             if not self._live:
                 self._say(f"{where}: queued")
         elif news.kind == "gone":
-            self._say(f"{where}: {news.text}; goes to another server")
+            self._say(f"{news.job.board}: {news.text}; the board is queued anew")
         else:
             self._hide(news.job)
             self._say(f"{where}: {news.kind}" + (f": {news.text}" if news.text else ""))

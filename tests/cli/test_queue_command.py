@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -144,8 +145,6 @@ def test_ctrl_c_takes_back_its_own_films_and_says_what_is_kept(desk, comfy, boar
 
 
 def shown(news: list[tuple[float, str]], **console) -> list[str]:
-    import io
-
     stream, now = io.StringIO(), [0.0]
     job = Job("Dawn", "dawn", {})
     with NewsDesk(Console(file=stream, width=120, soft_wrap=True, **console), lambda: now[0]) as desk:
@@ -163,6 +162,13 @@ def test_plain_lines_of_steps_come_every_two_seconds_and_all_others_always():
         "done",
         "step 3 of 9",
     ]
+
+
+def test_a_server_that_went_away_is_said_once_with_its_board():
+    stream = io.StringIO()
+    with NewsDesk(Console(file=stream, width=120, soft_wrap=True)) as desk:
+        desk(News("gone", Job("Dawn", "dawn", {}), "http://a", "http://a does not answer"))
+    assert stream.getvalue() == "Dawn: http://a does not answer; the board is queued anew\n"
 
 
 def test_a_terminal_has_a_row_for_each_board():
