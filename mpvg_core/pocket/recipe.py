@@ -31,7 +31,7 @@ from .world import draw_scene, draw_story
 
 BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 3200, 900, 900, 1400
 BASIS_CLIPS = 400
-DEFAULTS = {"steps": 25, "text_scale": 2.0, "history_scale": 2.5}
+DEFAULTS = {"steps": 16, "text_scale": 1.0, "history_scale": 1.0}
 
 
 def load_basis(runs: Path) -> LatentBasis:
