@@ -44,7 +44,7 @@ class FilmStoryboard(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1000,
-                    tooltip="Denoising steps a shot. 0 = the model's own number (50 for CogVideoX, 25 for the pocket).",
+                    tooltip="Denoising steps a shot. 0 = the model's own number (50 for CogVideoX, 16 for the pocket).",
                 ),
                 io.Int.Input(
                     "seed",

@@ -30,7 +30,7 @@ class HistoryCFG(io.ComfyNode):
                     min=-100.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="w1, how strongly the prompt pulls. CogVideoX films well from 4 to 7, the pocket near 2.",
+                    tooltip="w1, how strongly the prompt pulls. CogVideoX films well from 4 to 7, the pocket at 1.",
                 ),
                 io.Float.Input(
                     "history_scale",
@@ -125,7 +125,7 @@ class MultiSceneSampler(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1000,
-                    tooltip="Denoising steps. 0 = the model's own number (50 for CogVideoX, 25 for the pocket).",
+                    tooltip="Denoising steps. 0 = the model's own number (50 for CogVideoX, 16 for the pocket).",
                 ),
                 io.Int.Input(
                     "width",
