@@ -16,12 +16,12 @@ from ..training.optimise import Optimisers, warmup_stable_decay
 from ..training.partial import kept_cells, only_tokens
 from ..training.run import Run
 from .batches import SceneBatches
-from .language import MAX_TOKENS, vocabulary
+from .language import MAX_TOKENS, lane_of_token, vocabulary
 from .latents import CHANNELS, LatentBasis
-from .world import FRAMES, SIZE
+from .world import FRAMES, NAMES, SIZE
 
 TEXT_ENCODER: dict[str, Any] = {
-    "d_model": 96, "d_kv": 24, "num_heads": 4, "num_layers": 2, "d_ff": 256, "feed_forward_proj": "gated-gelu",
+    "d_model": 96, "d_kv": 24, "num_heads": 4, "num_layers": 4, "d_ff": 256, "feed_forward_proj": "gated-gelu",
     "dropout_rate": 0.0, "relative_attention_num_buckets": 16, "relative_attention_max_distance": 32,
     "is_encoder_decoder": False, "use_cache": False, "tie_word_embeddings": False,
     "pad_token_id": 0, "eos_token_id": 1,
@@ -38,6 +38,7 @@ SCHEDULER: dict[str, Any] = {
     "timestep_spacing": "trailing", "clip_sample": False, "set_alpha_to_one": True,
 }  # fmt: skip
 TEXT_DROPOUT = 0.1
+BINDING = 0.3  # weight of the loss that teaches the text encoder where in the picture an actor's words belong
 ACTOR_WEIGHT = 4.0
 MAX_LOSS_WEIGHT = 5.0
 CPU = torch.device("cpu")
@@ -120,6 +121,21 @@ def token_subset(generator: torch.Generator) -> torch.Tensor:
     return kept.flatten().nonzero().flatten()
 
 
+def binding_loss(
+    reader: nn.Module, words: Any, ids: torch.Tensor, embeds: torch.Tensor, orders: Sequence[Sequence[int]]
+) -> torch.Tensor:
+    """Cross-entropy of the actor's place from the left, read off the embeddings [B, L, D] of its name and look.
+
+    Pictures alone teach this late: "a red star" is right somewhere in the picture whoever it belongs to.
+    """
+    pieces = (words.convert_ids_to_tokens(row) for row in ids.tolist())
+    lanes = torch.tensor([lane_of_token(row, order) for row, order in zip(pieces, orders, strict=True)])
+    if bool((lanes < 0).all()):
+        return embeds.sum() * 0.0
+    found = reader(embeds).flatten(0, 1).float()
+    return nn.functional.cross_entropy(found, lanes.flatten().to(embeds.device), ignore_index=-1)
+
+
 def train_base(
     folder: Path,
     basis: LatentBasis,
@@ -136,13 +152,18 @@ def train_base(
     words = tokenizer()
     text_encoder = new_text_encoder({**TEXT_ENCODER, "vocab_size": len(words)})
     transformer = new_transformer(TRANSFORMER)
-    modules = {"transformer": transformer.to(device), "text_encoder": text_encoder.to(device)}
+    reader = nn.Linear(TEXT_ENCODER["d_model"], len(NAMES))
+    modules = {
+        "transformer": transformer.to(device),
+        "text_encoder": text_encoder.to(device),
+        "reader": reader.to(device),
+    }
     alphas_cumprod = new_scheduler(SCHEDULER).alphas_cumprod.float()
     optimisers = Optimisers(
         modules,
         matrix_lr=2e-3,
         other_lr=1e-3,
-        outer=("shared", "patch_embed", "proj_out", "time_embedding", "relative_attention"),
+        outer=("shared", "patch_embed", "proj_out", "time_embedding", "relative_attention", "reader"),
     )
     run = Run(folder, modules, optimisers, decay=0.998, seed=seed, save_every=save_every)
     batches = SceneBatches(basis, batch, seed=seed, skip=run.start).ahead(workers)
@@ -157,12 +178,19 @@ def train_base(
         with computing(transformer, kept):
             embeds = text_encoder(input_ids=ids).last_hidden_state
             output = transformer(noised.noisy, embeds, noised.timesteps, return_dict=False)[0]
+            binding = binding_loss(reader, words, ids, embeds, sample["orders"])
         losses = noised.error(output, noised.latents, sample["actors"].to(device), kept)
-        norm = run.update(losses.mean(), warmup_stable_decay(step, steps))
+        norm = run.update(losses.mean() + BINDING * binding, warmup_stable_decay(step, steps))
         running = losses.mean().item() if step == run.start else 0.98 * running + 0.02 * losses.mean().item()
         if step % 20 == 0:
             thirds = [round(float(part.mean()), 4) for part in losses.detach().chunk(3)]
-            run.journal.log(step=step, loss=round(running, 5), thirds=thirds, norm=round(norm, 3))
+            run.journal.log(
+                step=step,
+                loss=round(running, 5),
+                thirds=thirds,
+                binding=round(float(binding.detach()), 4),
+                norm=round(norm, 3),
+            )
         run.save_if_due(step, steps)
     run.average.copy_to(modules)
     return modules

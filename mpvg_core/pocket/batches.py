@@ -49,24 +49,26 @@ class DrawnBatches(IterableDataset[dict[str, Any]], ABC):
 
 
 class SceneBatches(DrawnBatches):
-    """Batches of single scenes: latents [B, F, 16, h, w], actors [B, F, 1, h, w] (share of a cell's pixels) and
-    prompts."""
+    """Batches of single scenes: latents [B, F, 16, h, w], actors [B, F, 1, h, w] (share of a cell's pixels), prompts,
+    and orders: the actors' numbers from left to right."""
 
     stream = 1
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        clips, masks, prompts = [], [], []
+        clips, masks, prompts, orders = [], [], [], []
         for _ in range(self.batch):
             scene = draw_story(training_seed(rng), shots=1).scenes[0]
             clip = draw_scene(scene)
             clips.append(clip)
             masks.append(actor_share(clip, scene))
+            orders.append([role.index for role in scene.roles])
             told, cast_first = bool(rng.random() < TOLD), bool(rng.random() < 0.5)
             prompts.append(tell(scene, rng, told=told, cast_first=cast_first))
         return {
             "latents": self.basis.encode(as_pixels(np.stack(clips))),
             "actors": torch.from_numpy(np.stack(masks)),
             "prompts": prompts,
+            "orders": orders,
         }
 
 

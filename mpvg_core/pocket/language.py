@@ -91,6 +91,12 @@ def actor_of_token(pieces: Sequence[str]) -> list[int]:
     return owners
 
 
+def lane_of_token(pieces: Sequence[str], order: Sequence[int]) -> list[int]:
+    """For each piece the place from the left of the actor it speaks of, where the actors stand in this `order`; else
+    -1."""
+    return [order.index(owner) if owner in order else -1 for owner in actor_of_token(pieces)]
+
+
 def told_places(plain: Sequence[str], told: Sequence[str]) -> list[int]:
     """For each piece of a prompt the piece of the same prompt *with looks in brackets* that says what it shall show.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpvg_core.pocket import batches, stories
-from mpvg_core.pocket.language import MAX_TOKENS, actor_of_token, tell, told_places, vocabulary
+from mpvg_core.pocket.language import MAX_TOKENS, actor_of_token, lane_of_token, tell, told_places, vocabulary
 from mpvg_core.pocket.world import COLOURS, FRAMES, MOTIONS, PLACES, SHAPES, Story, draw_scene, draw_story
 
 LOOKS = {*COLOURS, *SHAPES}
@@ -134,6 +134,14 @@ def test_a_cast_told_first_says_each_look_in_any_order_and_only_the_number_ties_
 def test_tokens_of_a_look_told_in_a_sentence_belong_to_its_actor() -> None:
     words = pieces("Actor 2 is a blue star. Actor 2 is running.")
     assert actor_of_token(words) == [1] * 7 + [1, 1] + [-1] * 3
+
+
+def test_words_of_an_actor_know_its_place_from_the_left_wherever_they_stand() -> None:
+    words = pieces("Actor 2 is a blue star. Actor 3 is a red star. Actor 3 and Actor 2 are running.")
+    lanes = lane_of_token(words, [2, 1])
+    assert lanes[:7] == [1] * 7
+    assert lanes[7:14] == [0] * 7
+    assert lanes[14:] == [0, 0, -1, 1, 1, -1, -1, -1]
 
 
 def test_a_name_stands_where_the_told_prompt_says_colour_and_shape() -> None:
