@@ -32,7 +32,8 @@ class Office:
     def film(
         self, boards: int, *servers: FakeComfy | str, tries: int = 3, timeout: float = 2.0, cancel_when: Any = None
     ) -> tuple[Outcome, ...]:
-        return asyncio.run(self._film(boards, servers, tries, timeout, cancel_when))
+        # A rule that is broken must fail its test, not hang it.
+        return asyncio.run(asyncio.wait_for(self._film(boards, servers, tries, timeout, cancel_when), 30))
 
     async def _film(self, boards: int, servers: Any, tries: int, timeout: float, cancel_when: Any) -> Any:
         async with aiohttp.ClientSession() as session:

@@ -68,6 +68,12 @@ def test_the_board_is_in_the_storyboard_node_of_what_is_queued(desk, comfy, boar
     assert "title: Dawn" in posted["prompt"]["2"]["inputs"]["text"]
 
 
+def test_a_board_may_come_by_the_standard_input(desk, comfy):
+    words = ["queue", "-", "--server", comfy.address, "--out", desk.folder / "out"]
+    assert desk.mpvg(*words, stdin=BOARD.format("Noon")).exit_code == 0
+    assert (desk.folder / "out" / "noon" / "film.mp4").read_bytes() == FILM
+
+
 def test_a_workflow_of_ones_own_is_queued_instead(desk, comfy, boards):
     mine = desk.folder / "mine.json"
     mine.write_text(json.dumps({"9": {"class_type": "MPVG_Storyboard", "inputs": {"text": ""}}}), "utf-8")
