@@ -60,12 +60,16 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """The pocket's promises: each figure against what it is to reach, and how sharp the autoencoder is."""
+    import torch
+
+    from ..backbone.load import load_backbone
     from ..pocket.evaluate import judged
-    from ..pocket.sharpness import autoencoder_psnr
+    from ..pocket.sharpness import reconstruction_psnr
 
     bench = _measured("pocket", None, out, actors, long_shots, None, None, None, dtype, threads)
     typer.echo(judged(bench.rows))
-    decibels = autoencoder_psnr()
+    with torch.no_grad():
+        decibels = reconstruction_psnr(load_backbone("pocket", device="cpu", dtype="float32").vae)
     typer.echo(f"\nAutoencoder, encoded and decoded, {decibels.n} held-out clips: {decibels.mean:.1f} dB")
 
 

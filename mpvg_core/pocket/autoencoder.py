@@ -18,6 +18,7 @@ from ..training.run import Run
 from .base import CPU
 from .batches import FIRST_TRAINING_SEED, as_pixels
 from .latents import BLOCK, CHANNELS, LatentBasis
+from .sharpness import decibels, decoder_psnr, reconstruction_psnr
 from .world import SIZE, draw_scene, draw_story
 
 VAE: dict[str, Any] = {
@@ -35,17 +36,6 @@ def draw_pixels(rng: np.random.Generator, count: int) -> torch.Tensor:
     """Clips of scenes never held out, [B, 17, 3, 64, 64] in -1..1."""
     seeds = rng.integers(FIRST_TRAINING_SEED, 2**31, size=count)
     return as_pixels(np.stack([draw_scene(draw_story(int(seed), shots=1).scenes[0]) for seed in seeds]))
-
-
-def held_out_psnr(vae: Any, basis: LatentBasis, clips: int = 8) -> tuple[float, float]:
-    """Peak signal-to-noise ratio in dB on held-out clips: (decoded from the closed-form latents, encoded and
-    decoded)."""
-    pixels = as_pixels(np.stack([draw_scene(draw_story(seed, shots=1).scenes[0]) for seed in range(clips)]))
-    video = pixels.transpose(1, 2)
-    with torch.no_grad():
-        decoded = vae.decode(basis.encode(pixels).transpose(1, 2)).sample.clamp(-1, 1)
-        both = vae.decode(vae.encode(video).latent_dist.mean).sample.clamp(-1, 1)
-    return tuple(float(10 * torch.log10(4 / (out - video).square().mean())) for out in (decoded, both))  # type: ignore[return-value]
 
 
 def train_autoencoder(
@@ -101,13 +91,14 @@ def train_autoencoder(
         if step % 20 == 0:
             run.journal.log(
                 step=step,
-                psnr=round(float(10 * torch.log10(4 / error.detach().square().mean())), 2),
+                psnr=round(decibels(decoded.detach(), video), 2),
                 encoder=round(float(encoded_error.detach()), 4),
             )
         if run.save_if_due(step, steps):
             trial = new_vae(VAE)
             run.average.copy_to({"vae": trial})
-            from_latents, both = held_out_psnr(trial, basis)
-            run.journal.log(step=step, held_out_psnr=round(from_latents, 2), reconstruction_psnr=round(both, 2))
+            with torch.no_grad():
+                held_out, both = decoder_psnr(trial, basis, clips=8), reconstruction_psnr(trial, clips=8)
+            run.journal.log(step=step, held_out_psnr=held_out.mean, reconstruction_psnr=both.mean)
     run.average.copy_to(modules)
     return vae

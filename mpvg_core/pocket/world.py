@@ -224,14 +224,6 @@ _INK = np.array([38, 34, 46], np.float32)
 _WOOD = np.array([120, 84, 50], np.float32)
 
 
-def draw_portrait(look: Look) -> np.ndarray:
-    """An actor alone on grey, uint8 [1, 64, 64, 3]: what the look is, whatever the scene."""
-    canvas = np.full((1, SIZE, SIZE, 3), 150, np.float32)
-    role = Role(0, look, "waving")
-    _draw_actor(canvas, role, 0, 1, Scene((role,), "snow"))
-    return (canvas + 0.5).astype(np.uint8)
-
-
 @dataclass(frozen=True)
 class Track:
     """How an actor moves through a clip, one value a frame: right and down from its spot in pixels, size, tilt of the
@@ -252,7 +244,7 @@ def track(motion: str, frames: int, count: int, phase: float) -> Track:
     so that a small model can learn to draw it.
     """
     f = np.arange(frames, dtype=np.float32)
-    centred, along = f - (frames - 1) / 2, f / max(frames - 1, 1)
+    centred, along = f - (frames - 1) / 2, f / (frames - 1)
     beat = 2 * np.pi * (f / 8 + phase)
     still, one = np.zeros_like(f), np.ones_like(f)
     if motion == "running":
