@@ -16,6 +16,11 @@ a an the and with of in on at to is are we see here there now then again still w
 video scene shot clip film picture small little big charming cute happy bright toy world cartoon style flat colours
 colors color colour soft light day night clean simple actor actors one two three four five six seven eight nine
 """
+# No training scene is told with these; they are there for what a later training teaches.
+_RESERVED = """
+previous next first second last before after later finally meanwhile suddenly cut cuts transition change changes
+left right middle top bottom up down near far slowly fast smooth same other
+"""
 _PUNCTUATION = ". , ; : ( ) ! ' - \" 0 1 2 3 4 5 6 7 8 9"
 
 
@@ -27,6 +32,7 @@ def vocabulary() -> list[str]:
     for phrase in PLACES.values():
         words += phrase.split()
     words += [*COLOURS, *SHAPES, "run", "ski", "jump", "wave", "walk", "dance"]
+    words += _RESERVED.split()
     return list(dict.fromkeys(words))
 
 
