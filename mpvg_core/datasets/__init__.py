@@ -1,0 +1,1 @@
+"""Footage cut into training clips: stories of ordered scenes, and transitions around a cut, with their captions."""
