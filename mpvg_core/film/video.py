@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MPVGError
+from . import reading
 from .durable import move_into_place
+from .ffmpeg import EXACT, address, failure, last_words, start
 
 Frames = NDArray[np.uint8]  # [H, W, 3] or [n, H, W, 3], RGB, 0..255
 
@@ -31,7 +31,6 @@ _H264 = (
     *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
 )
 _REPEATABLE = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact")
-_EXACT = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 _TAGS = "setparams=color_primaries=bt709:color_trc=bt709"
 _PLAYS_WHILE_LOADING = ("-movflags", "+faststart")
 
@@ -70,10 +69,10 @@ class VideoWriter:
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         arguments = [
             *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{wide}x{high}", "-r", str(fps), "-i", "pipe:0"),
-            *("-an", "-vf", f"scale=out_color_matrix=bt709:out_range=tv:flags={_EXACT},{_TAGS}"),
-            *(*_H264, *_REPEATABLE, *_PLAYS_WHILE_LOADING, "-f", "mp4", _address(self._temporary)),
+            *("-an", "-vf", f"scale=out_color_matrix=bt709:out_range=tv:flags={EXACT},{_TAGS}"),
+            *(*_H264, *_REPEATABLE, *_PLAYS_WHILE_LOADING, "-f", "mp4", address(self._temporary)),
         ]
-        self._process = _start(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said)
+        self._process = start(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said)
 
     def write(self, frames: Frames) -> None:
         """Send one frame [H, W, 3] or several [n, H, W, 3] to the encoder."""
@@ -91,7 +90,7 @@ class VideoWriter:
                 self._process.stdin.write(np.ascontiguousarray(large).data)
             except OSError as error:
                 self._abandon()
-                raise _failure(self.path, self._said) from error
+                raise failure(self.path, self._said) from error
             self.frames += 1
 
     def __enter__(self) -> VideoWriter:
@@ -112,7 +111,7 @@ class VideoWriter:
         with suppress(OSError):  # the encoder may be gone; its exit status, read next, says so
             self._process.stdin.close()
         if self._process.wait() != 0:
-            raise _failure(self.path, self._said)
+            raise failure(self.path, self._said)
         if self.frames == 0:
             raise MPVGError(f"{self.path.name}: no frame was written")
         move_into_place(self._temporary, self.path)
@@ -129,22 +128,9 @@ class VideoWriter:
 
 def read_frames(path: Path) -> Iterator[Frames]:
     """The frames [H, W, 3] of a video file, one at a time. Raises MPVGError when the file cannot be decoded."""
-    with tempfile.TemporaryFile() as said:
-        arguments = [
-            *("-i", _address(path), "-map", "0:v:0", "-fps_mode", "passthrough", "-threads", "1"),
-            *("-sws_flags", _EXACT, "-f", "image2pipe", "-c:v", "ppm", "pipe:1"),
-        ]
-        process = _start(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said)
-        assert process.stdout is not None
-        try:
-            while (frame := _read_ppm(process.stdout)) is not None:
-                yield frame
-            if process.wait() != 0:
-                raise _failure(path, said)
-        finally:
-            process.kill()
-            process.stdout.close()
-            process.wait()
+    with closing(reading.read_frames(path)) as frames:
+        for _, frame in frames:
+            yield frame
 
 
 def join_clips(clips: Sequence[Path], target: Path, scratch: Path) -> None:
@@ -153,7 +139,7 @@ def join_clips(clips: Sequence[Path], target: Path, scratch: Path) -> None:
     quoted = (path.resolve().as_posix().replace("'", "'\\''") for path in clips)
     listing.write_text("ffconcat version 1.0\n" + "".join(f"file 'file:{path}'\n" for path in quoted), encoding="utf-8")
     _write_by_ffmpeg(
-        ["-f", "concat", "-safe", "0", "-i", _address(listing), "-map", "0:v:0", "-c", "copy"], target, scratch
+        ["-f", "concat", "-safe", "0", "-i", address(listing), "-map", "0:v:0", "-c", "copy"], target, scratch
     )
 
 
@@ -162,9 +148,9 @@ def sound_fault(audio: Path) -> str | None:
     if not audio.is_file():
         return "is not there"
     with tempfile.TemporaryFile() as said:
-        beginning = ["-i", _address(audio), "-map", "0:a:0", "-t", "0.1", "-f", "null", "-"]
-        process = _start(beginning, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
-        return f"holds no sound that can be read ({_last_words(said)})" if process.wait() != 0 else None
+        beginning = ["-i", address(audio), "-map", "0:a:0", "-t", "0.1", "-f", "null", "-"]
+        process = start(beginning, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
+        return f"holds no sound that can be read ({last_words(said)})" if process.wait() != 0 else None
 
 
 def add_audio(film: Path, audio: Path, target: Path, scratch: Path, *, seconds: float) -> None:
@@ -174,7 +160,7 @@ def add_audio(film: Path, audio: Path, target: Path, scratch: Path, *, seconds: 
     """
     _write_by_ffmpeg(
         [
-            *("-i", _address(film), "-i", _address(audio), "-map", "0:v:0", "-map", "1:a:0"),
+            *("-i", address(film), "-i", address(audio), "-map", "0:v:0", "-map", "1:a:0"),
             *("-c:v", "copy", "-c:a", "aac", "-b:a", "192k", "-af", "apad", "-t", f"{seconds:.6f}"),
         ],
         target,
@@ -185,11 +171,11 @@ def add_audio(film: Path, audio: Path, target: Path, scratch: Path, *, seconds: 
 def _write_by_ffmpeg(arguments: Sequence[str], target: Path, scratch: Path) -> None:
     temporary = scratch / f"{target.name}.part"
     with tempfile.TemporaryFile() as said:
-        output = [*_REPEATABLE, *_PLAYS_WHILE_LOADING, "-f", "mp4", _address(temporary)]
-        process = _start([*arguments, *output], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
+        output = [*_REPEATABLE, *_PLAYS_WHILE_LOADING, "-f", "mp4", address(temporary)]
+        process = start([*arguments, *output], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
         try:
             if process.wait() != 0:
-                raise _failure(target, said)
+                raise failure(target, said)
             move_into_place(temporary, target)
         finally:
             process.kill()
@@ -197,48 +183,5 @@ def _write_by_ffmpeg(arguments: Sequence[str], target: Path, scratch: Path) -> N
             temporary.unlink(missing_ok=True)
 
 
-def _start(arguments: Sequence[str], *, stdin: int, stdout: int, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-    import imageio_ffmpeg
-
-    try:
-        program = imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise MPVGError("no ffmpeg was found; reinstall imageio-ffmpeg, which brings one") from error
-    # Its own process group: Ctrl-C is for us to handle, the encoder must not die first.
-    return subprocess.Popen(
-        [program, "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments],
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
-        start_new_session=os.name != "nt",
-        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-    )
-
-
-def _read_ppm(stream: IO[bytes]) -> Frames | None:
-    if stream.readline() != b"P6\n":
-        return None
-    width, height = (int(word) for word in stream.readline().split())
-    stream.readline()
-    size = width * height * 3
-    data = stream.read(size)
-    return np.frombuffer(data, np.uint8).reshape(height, width, 3) if len(data) == size else None
-
-
 def _factor(width: int, height: int) -> int:
     return -(-_WATCHABLE // min(width, height)) if min(width, height) < _WATCHABLE else 1
-
-
-def _address(path: Path) -> str:
-    return f"file:{path.absolute()}"  # so that a colon or a leading hyphen in a name is nothing but a name
-
-
-def _failure(path: Path, said: IO[bytes]) -> MPVGError:
-    return MPVGError(f"{path.name}: ffmpeg failed: {_last_words(said)}")
-
-
-def _last_words(said: IO[bytes]) -> str:
-    said.seek(0)
-    text = re.sub(r"^\[[^\]]* @ 0x[0-9a-f]+\] *", "", said.read().decode(errors="replace"), flags=re.MULTILINE)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[-3:]) or "it said nothing"

@@ -126,7 +126,7 @@ def test_no_frame_is_an_error(tmp_path):
 def test_a_damaged_file_is_an_error_not_a_shorter_clip(tmp_path, left):
     path = write(tmp_path / "clip.mp4", COLOURS)
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(MPVGError, match=r"clip\.mp4: ffmpeg failed"):
+    with pytest.raises(MPVGError, match=r"clip\.mp4: (ffmpeg failed|is empty|holds no video)"):
         list(read_frames(path))
 
 
