@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,11 @@ from ..diffusion.frames import latent_frames
 from ..diffusion.guidance import HistoryGuidance
 from ..diffusion.inject import HistoryConditioning
 from ..diffusion.noise import shot_noise, step_generator
-from ..diffusion.sampler import StepInfo, sample
+from ..diffusion.predict import Guided
+from ..diffusion.sampler import StepInfo
+from ..diffusion.schedule import Stepper
 from ..errors import InputError, Problem
+from ..methods.technique import Technique, sample_with
 
 if TYPE_CHECKING:
     from ..backbone.interface import Backbone, TextEmbedding
@@ -60,27 +63,27 @@ def shoot_clip(
     negative: TextEmbedding,
     history: HistoryConditioning | None = None,
     *,
+    techniques: Sequence[Technique] = (),
     on_step: OnStep | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> Tensor:
-    """The clip's latent [F, C, h, w]; see `diffusion.sampler.sample` for the callbacks and errors."""
+    """The clip's latent [F, C, h, w], made with all `techniques`; see `diffusion.sampler.sample` for callbacks and
+    errors."""
     side = backbone.spatial_compression
     frames = latent_frames(request.frames, backbone.temporal_compression)
     shape = (1, frames, backbone.latent_channels, request.height // side, request.width // side)
-    return sample(
+    guided = Guided(
         backbone,
-        noise=shot_noise(request.seed, shape, backbone.device, backbone.dtype),
-        positive=positive.embeds[None].to(backbone.device),
-        negative=negative.embeds[None].to(backbone.device),
-        history=history,
-        guidance=request.guidance,
-        scheduler=backbone.new_scheduler(request.scheduler),
-        steps=request.steps,
+        positive.embeds[None].to(backbone.device),
+        negative.embeds[None].to(backbone.device),
+        history.compact() if history is not None else None,
+        request.guidance,
         batched=request.batched,
-        generator=step_generator(request.seed),
-        on_step=on_step,
         interrupt=interrupt,
-    )[0]
+    )
+    stepper = Stepper(backbone.new_scheduler(request.scheduler), request.steps, step_generator(request.seed))
+    noise = shot_noise(request.seed, shape, backbone.device, backbone.dtype)
+    return sample_with(techniques, guided, stepper, noise, on_step=on_step)[0]
 
 
 def conditioning(

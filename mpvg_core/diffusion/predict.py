@@ -1,0 +1,128 @@
+"""What the model predicts at a step: the conditions of one prompt, each evaluated once, weighed and summed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import MPVGError
+from .guidance import Branch, HistoryGuidance, compose
+from .inject import HistoryConditioning, injected
+
+
+class Denoiser(Protocol):
+    """What a prediction needs of a backbone: a transformer and one call of it within its cache context `branch`."""
+
+    @property
+    def transformer(self) -> nn.Module: ...
+
+    def denoise(self, latents: Tensor, timestep: Tensor, embeds: Tensor, *, branch: str) -> Tensor:
+        """latents [B, F, C, h, w], timestep [B], embeds [B, L, D] -> prediction like latents."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where the loop stands: step `index` of `steps`, and the timestep there as an int64 tensor of no dimension."""
+
+    index: int
+    steps: int
+    timestep: Tensor
+
+
+Predict = Callable[[Tensor, Step], Tensor]
+"""Latents [1, F, C, h, w] of a step to the guided prediction, float32, of the same shape."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the transformer: its step, the branches of its rows, and the part of the clip it is for."""
+
+    step: Step
+    branches: tuple[Branch, ...]
+    scope: str
+
+
+Around = Callable[[nn.Module, Call], AbstractContextManager[None]]
+"""Changes a transformer for one call, from outside; leaving the context leaves no trace."""
+
+Widen = Callable[[Tensor, Call], Tensor]
+"""Adds channels to what the transformer is shown: [B, F, C, h, w] to [B, F, C', h, w]."""
+
+
+@dataclass(frozen=True)
+class Guided:
+    """The guided prediction of one prompt: v = sum of weight(condition) · v(condition), see `HistoryGuidance`.
+
+    positive, negative: prompt embeddings [1, L, D]; `negative` may be missing where no branch asks for it (w1 = 1).
+    batched: branches of one kind share a call (negative first), as in diffusers; otherwise one after the other, which
+    needs less memory and keeps a cache context for each.
+    scope: keeps the cache contexts of several predictions of one clip apart (windows, for example).
+    around, widen: what methods do to each call, the first outermost. interrupt: called before every transformer call.
+
+    Raises MPVGError when the negative embedding is asked for and missing.
+    """
+
+    backbone: Denoiser
+    positive: Tensor
+    negative: Tensor | None
+    history: HistoryConditioning | None
+    guidance: HistoryGuidance
+    batched: bool = False
+    scope: str = ""
+    around: Sequence[Around] = ()
+    widen: Sequence[Widen] = ()
+    interrupt: Callable[[], None] | None = None
+
+    def __call__(self, latents: Tensor, step: Step) -> Tensor:
+        remembers = self.history is not None and not self.history.empty
+        weights = self.guidance.weights(step.index, step.steps, int(step.timestep), history=remembers)
+        predictions: dict[Branch, Tensor] = {}
+        for group in _groups(weights, self.batched):
+            output = self._call(latents, Call(step, group, self.scope))
+            parts = output.chunk(len(group)) if len(group) > 1 else (output,)
+            predictions.update(zip(group, parts, strict=True))
+        return compose(weights, predictions)
+
+    def _call(self, latents: Tensor, call: Call) -> Tensor:
+        if self.interrupt is not None:
+            self.interrupt()
+        embeds = _stacked([self._embedding(branch) for branch in call.branches])
+        states = _stacked([latents] * len(call.branches))
+        for widen in self.widen:
+            states = widen(states, call)
+        transformer = self.backbone.transformer
+        with ExitStack() as stack:
+            for around in self.around:
+                stack.enter_context(around(transformer, call))
+            stack.enter_context(injected(transformer, self.history if call.branches[0].history else None))
+            return self.backbone.denoise(
+                states,
+                call.step.timestep.to(latents.device).expand(states.shape[0]),
+                embeds,
+                branch=" ".join([*filter(None, [self.scope]), *(branch.name for branch in call.branches)]),
+            )
+
+    def _embedding(self, branch: Branch) -> Tensor:
+        if branch.text == "positive":
+            return self.positive
+        if self.negative is None:
+            raise MPVGError("This guidance needs a negative prompt; encode an empty one, or set the text scale to 1.")
+        return self.negative
+
+
+def _groups(weights: Mapping[Branch, float], batched: bool) -> list[tuple[Branch, ...]]:
+    """The branches of each transformer call: one each, or all with the same token length together."""
+    if not batched:
+        return [(branch,) for branch in weights]
+    kinds = (tuple(branch for branch in weights if branch.history is history) for history in (False, True))
+    return [kind for kind in kinds if kind]
+
+
+def _stacked(rows: list[Tensor]) -> Tensor:
+    return torch.cat(rows) if len(rows) > 1 else rows[0]

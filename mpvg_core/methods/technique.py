@@ -1,0 +1,101 @@
+"""What a method changes in the making of a clip; a clip may be made with several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..diffusion.predict import Around, Guided, Predict, Widen
+from ..diffusion.sampler import Constrain, StepInfo, denoise
+from ..diffusion.schedule import Stepper
+from ..errors import InputError, Problem
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the loop begins: latents [1, F, C, h, w] as they are at step `index`."""
+
+    latents: Tensor
+    index: int
+
+
+@dataclass(frozen=True)
+class Technique:
+    """One method as the loop sees it; what is None stays as it is without the method.
+
+    name: for messages.
+    noise: the clip's noise [1, F, C, h, w] to other noise of unit variance.
+    start: noise and stepper to where the loop begins, in place of step 0 with the noise.
+    predict: the clip's own prediction to another one, which may ask it for parts and with other prompts.
+    around, widen: what is done to every transformer call (see `diffusion.predict`).
+    constrain: noise and stepper to what is put into the latents after each step.
+    """
+
+    name: str
+    noise: Callable[[Tensor], Tensor] | None = None
+    start: Callable[[Tensor, Stepper], Start] | None = None
+    predict: Callable[[Guided], Predict] | None = None
+    around: Around | None = None
+    widen: Widen | None = None
+    constrain: Callable[[Tensor, Stepper], Constrain] | None = None
+
+
+def require_compatible(techniques: Sequence[Technique]) -> None:
+    """Raises InputError where two techniques want to replace the same thing: where the loop starts, or what it asks."""
+    for part, what in (("start", "begin the clip elsewhere"), ("predict", "make its predictions otherwise")):
+        names = [technique.name for technique in techniques if getattr(technique, part) is not None]
+        if len(names) > 1:
+            both = " and ".join(names)
+            raise InputError(Problem("methods", f"{both} both {what}", "one of them", "leave one out"))
+
+
+@torch.no_grad()
+def sample_with(
+    techniques: Sequence[Technique],
+    guided: Guided,
+    stepper: Stepper,
+    noise: Tensor,
+    *,
+    on_step: Callable[[StepInfo], None] | None = None,
+) -> Tensor:
+    """Denoise `noise` [1, F, C, h, w] with all techniques, in their order; none gives the plain clip, bit for bit.
+
+    Raises what `diffusion.sampler.denoise` and `require_compatible` raise.
+    """
+    require_compatible(techniques)
+    for technique in techniques:
+        if technique.noise is not None:
+            noise = technique.noise(noise)
+    guided = replace(
+        guided,
+        around=(*guided.around, *(t.around for t in techniques if t.around is not None)),
+        widen=(*guided.widen, *(t.widen for t in techniques if t.widen is not None)),
+    )
+    predict: Predict = guided
+    start = Start(noise * stepper.initial_scale, 0)
+    constrains = []
+    for technique in techniques:
+        if technique.predict is not None:
+            predict = technique.predict(guided)
+        if technique.start is not None:
+            start = technique.start(noise, stepper)
+        if technique.constrain is not None:
+            constrains.append(technique.constrain(noise, stepper))
+    return denoise(
+        predict, stepper, start.latents, start=start.index, constrain=_one_after_another(constrains), on_step=on_step
+    )
+
+
+def _one_after_another(constrains: Sequence[Constrain]) -> Constrain | None:
+    if not constrains:
+        return None
+
+    def all_of_them(latents: Tensor, timestep: Tensor | None) -> Tensor:
+        for constrain in constrains:
+            latents = constrain(latents, timestep)
+        return latents
+
+    return all_of_them
