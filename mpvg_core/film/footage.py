@@ -31,10 +31,11 @@ def fit_footage(
     chosen = [int(index) for index in wanted if index < count]
     length = 1 + (len(chosen) - 1) // limits.frame_step * limits.frame_step
     width, height = size or (limits.width, limits.height)
-    return np.stack([_covering(frames[index], width, height) for index in chosen[:length]])
+    return np.stack([covering(frames[index], width, height) for index in chosen[:length]])
 
 
-def _covering(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def covering(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """A picture [H, W, 3] scaled to cover width and height, and cut in the middle: [height, width, 3]."""
     if frame.shape[:2] == (height, width):
         return frame
     scale = max(width / frame.shape[1], height / frame.shape[0])
