@@ -41,11 +41,15 @@ Predict = Callable[[Tensor, Step], Tensor]
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the transformer: its step, the branches of its rows, and the part of the clip it is for."""
+    """One call of the transformer: its step, the branches of its rows, and the part of the clip it is for.
+
+    frames: the clip's latent frames that it is shown, None for all of them.
+    """
 
     step: Step
     branches: tuple[Branch, ...]
     scope: str
+    frames: range | None = None
 
 
 Around = Callable[[nn.Module, Call], AbstractContextManager[None]]
@@ -63,6 +67,7 @@ class Guided:
     batched: branches of one kind share a call (negative first), as in diffusers; otherwise one after the other, which
     needs less memory and keeps a cache context for each.
     scope: keeps the cache contexts of several predictions of one clip apart (windows, for example).
+    frames: which latent frames of the clip it is asked about, for methods that bring something for each; None: all.
     around, widen: what methods do to each call, the first outermost. interrupt: called before every transformer call.
 
     Raises MPVGError when the negative embedding is asked for and missing.
@@ -75,6 +80,7 @@ class Guided:
     guidance: HistoryGuidance
     batched: bool = False
     scope: str = ""
+    frames: range | None = None
     around: Sequence[Around] = ()
     widen: Sequence[Widen] = ()
     interrupt: Callable[[], None] | None = None
@@ -84,7 +90,7 @@ class Guided:
         weights = self.guidance.weights(step.index, step.steps, int(step.timestep), history=remembers)
         predictions: dict[Branch, Tensor] = {}
         for group in _groups(weights, self.batched):
-            output = self._call(latents, Call(step, group, self.scope))
+            output = self._call(latents, Call(step, group, self.scope, self.frames))
             parts = output.chunk(len(group)) if len(group) > 1 else (output,)
             predictions.update(zip(group, parts, strict=True))
         return compose(weights, predictions)
