@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import assemble, bench, film, plan, queue, takes
+from . import assemble, bench, dataset, film, plan, queue, takes
 from .outcome import show_tracebacks
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("plan")(plan.plan)
 app.command("queue")(queue.queue)
 app.command("assemble")(assemble.assemble)
 app.add_typer(takes.app, name="takes")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(bench.app, name="bench")
 app.add_typer(bench.pocket, name="pocket")
 
