@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
-from . import host, sockets
+from . import host, inputs, sockets
 from .history import require_same_model
-from .sampling import MOST_SEED, step_picture
+from .sampling import step_picture
 from .sockets import Assignment, FilmedSoFar, FilmModel, FilmOnDisk, ShownHistory
 from .storyboard import shot_numbers
 
@@ -37,22 +37,11 @@ class FilmStoryboard(io.ComfyNode):
             search_aliases=["film", "movie", "shots", "render"],
             enable_expand=True,
             inputs=[
-                sockets.Model.Input("model", tooltip="The model that films."),
+                inputs.filming_model(),
                 sockets.StoryboardSocket.Input("storyboard", tooltip="What to film."),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Denoising steps a shot. 0 = the model's own number (50 for CogVideoX, 16 for the pocket).",
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MOST_SEED,
-                    control_after_generate=False,
-                    tooltip="Of the whole film; every shot's seed derives from it. 0 = the storyboard's own.",
+                inputs.steps("Denoising steps a shot."),
+                inputs.seed(
+                    "Of the whole film; every shot's seed derives from it. 0 = the storyboard's own.", rolls=False
                 ),
                 io.String.Input(
                     "shots",
@@ -69,21 +58,9 @@ class FilmStoryboard(io.ComfyNode):
                     default="",
                     tooltip="The film's folder under output/mpvg; empty = the storyboard's title.",
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=["ddim", "dpm"],
-                    tooltip="ddim adds no noise on the way. dpm does, and is good with fewer steps.",
-                    advanced=True,
-                ),
-                io.Boolean.Input(
-                    "batched",
-                    default=False,
-                    tooltip="Evaluate all conditions in one call: faster where there is memory to spare.",
-                    advanced=True,
-                ),
-                sockets.Guidance.Input(
-                    "guidance", optional=True, tooltip="From History CFG. Open: the model's own scales."
-                ),
+                inputs.scheduler(),
+                inputs.batched(),
+                inputs.guidance(),
             ],
             outputs=[
                 sockets.FilmSocket.Output("film", display_name="film", tooltip="The takes of all shots in order.")
@@ -111,7 +88,6 @@ class FilmStoryboard(io.ComfyNode):
         batched: bool,
         guidance: HistoryGuidance | None = None,
     ) -> io.NodeOutput:
-        from ..mpvg_core.diffusion.guidance import HistoryGuidance
         from ..mpvg_core.film.chain import Filming
         from ..mpvg_core.film.pace import Pace
         from ..mpvg_core.film.record import takes_in_use
@@ -129,7 +105,7 @@ class FilmStoryboard(io.ComfyNode):
         kept = [names[number - 1] for number in shot_numbers(keep, names, "keep") or ()]
         settings = FilmSettings(
             steps=steps or model.steps,
-            guidance=guidance or HistoryGuidance(text_scale=model.text_scale, history_scale=model.history_scale),
+            guidance=guidance or model.guidance(),
             scheduler=scheduler,
             batched=batched,
         )

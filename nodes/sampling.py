@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 from comfy_api.latest import io
 
-from . import host, sockets
+from . import host, inputs, sockets
 from .history import require_same_model
 from .sockets import EncodedPrompt, FilmModel, Tokens
-
-MOST_SEED = 2**64 - 1
 
 
 class HistoryCFG(io.ComfyNode):
@@ -103,16 +101,9 @@ class MultiSceneSampler(io.ComfyNode):
             description="Films one shot from its prompt and from what the earlier shots showed.",
             search_aliases=["ksampler", "sampler", "cogvideox", "shot"],
             inputs=[
-                sockets.Model.Input("model", tooltip="The model that films."),
+                inputs.filming_model(),
                 sockets.Prompt.Input("prompt", tooltip="What the shot shows."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MOST_SEED,
-                    control_after_generate=True,
-                    tooltip="The noise the shot starts from. The same seed gives the same shot, on every device.",
-                ),
+                inputs.seed("The noise the shot starts from. The same seed gives the same shot, on every device."),
                 io.Int.Input(
                     "frames",
                     default=0,
@@ -120,13 +111,7 @@ class MultiSceneSampler(io.ComfyNode):
                     max=100_000,
                     tooltip="Length of the clip: 1 + 8n frames (9, 17, … 49). 0 = the model's longest.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Denoising steps. 0 = the model's own number (50 for CogVideoX, 16 for the pocket).",
-                ),
+                inputs.steps("Denoising steps."),
                 io.Int.Input(
                     "width",
                     default=0,
@@ -145,26 +130,14 @@ class MultiSceneSampler(io.ComfyNode):
                     tooltip="In pixels; 0 = the model's own.",
                     advanced=True,
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=["ddim", "dpm"],
-                    tooltip="ddim adds no noise on the way. dpm does, and is good with fewer steps.",
-                    advanced=True,
-                ),
-                io.Boolean.Input(
-                    "batched",
-                    default=False,
-                    tooltip="Evaluate all conditions in one call: faster where there is memory to spare.",
-                    advanced=True,
-                ),
+                inputs.scheduler(),
+                inputs.batched(),
                 sockets.HistoryTokensSocket.Input(
                     "history_tokens",
                     optional=True,
                     tooltip="What the shot remembers. Open: it is made from its prompt alone, as stock CogVideoX.",
                 ),
-                sockets.Guidance.Input(
-                    "guidance", optional=True, tooltip="From History CFG. Open: the model's own scales."
-                ),
+                inputs.guidance(),
                 sockets.Prompt.Input(
                     "negative", optional=True, tooltip="What the shot should not show. Open: the empty prompt."
                 ),
@@ -193,7 +166,6 @@ class MultiSceneSampler(io.ComfyNode):
         guidance: Any = None,
         negative: EncodedPrompt | None = None,
     ) -> io.NodeOutput:
-        from ..mpvg_core.diffusion.guidance import HistoryGuidance
         from ..mpvg_core.film.clips import shoot_once
         from ..mpvg_core.film.shoot import ClipRequest, conditioning
         from ..mpvg_core.film.takes import TakeStore
@@ -213,7 +185,7 @@ class MultiSceneSampler(io.ComfyNode):
             steps=steps or model.steps,
             scheduler=scheduler,
             batched=batched,
-            guidance=guidance or HistoryGuidance(text_scale=model.text_scale, history_scale=model.history_scale),
+            guidance=guidance or model.guidance(),
         )
         request.require_possible(backbone)
         progress = host.Progress(request.steps)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..mpvg_core.backbone.cogvideox import CogVideoXBackbone
     from ..mpvg_core.backbone.interface import TextEmbedding
     from ..mpvg_core.backbone.preview import LatentColours
+    from ..mpvg_core.diffusion.guidance import HistoryGuidance
     from ..mpvg_core.film.chain import Filming
     from ..mpvg_core.film.collect import MadeClip
     from ..mpvg_core.film.record import Film
@@ -51,6 +52,12 @@ class FilmModel:
     steps: int
     text_scale: float
     history_scale: float
+
+    def guidance(self) -> HistoryGuidance:
+        """The model's own scales, where no History CFG is connected."""
+        from ..mpvg_core.diffusion.guidance import HistoryGuidance
+
+        return HistoryGuidance(text_scale=self.text_scale, history_scale=self.history_scale)
 
 
 @dataclass(frozen=True)

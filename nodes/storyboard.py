@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host, sockets
-from .sampling import MOST_SEED
+from . import host, inputs, sockets
 from .sockets import FilmModel
 
 if TYPE_CHECKING:
@@ -151,14 +150,7 @@ class RerollShot(io.ComfyNode):
                 io.String.Input(
                     "shots", default="1", tooltip="Which: numbers, ranges or names, as 3 or 2,5-7 or the chase."
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=1,
-                    min=0,
-                    max=MOST_SEED,
-                    control_after_generate=True,
-                    tooltip="The seed these shots are made from; with several, each derives its own.",
-                ),
+                inputs.seed("The seed these shots are made from; with several, each derives its own.", default=1),
             ],
             outputs=[
                 sockets.StoryboardSocket.Output("storyboard", display_name="storyboard", tooltip="With the new seeds.")
