@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import assemble, bench, dataset, film, plan, queue, takes
+from . import assemble, bench, dataset, evaluate, film, plan, queue, takes
 from .outcome import show_tracebacks
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("film")(film.film)
 app.command("plan")(plan.plan)
 app.command("queue")(queue.queue)
 app.command("assemble")(assemble.assemble)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(takes.app, name="takes")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(bench.app, name="bench")
