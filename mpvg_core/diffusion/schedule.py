@@ -76,6 +76,39 @@ class Stepper:
         """What unit noise is multiplied with to start (1 for CogVideoX)."""
         return float(self._scheduler.init_noise_sigma)
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether the way down adds no noise (DDIM), so that it can be walked back up; DPM adds noise at every step."""
+        return not self._remembers
+
+    def level(self, timestep: Tensor | int | None) -> tuple[float, float]:
+        """Signal a and noise s at `timestep`: x_t = a x0 + s eps, a^2 + s^2 = 1. None is the finished clip, (1, 0)."""
+        if timestep is None:
+            return 1.0, 0.0
+        kept = float(self._scheduler.alphas_cumprod[int(timestep)])
+        return math.sqrt(kept), math.sqrt(1.0 - kept)
+
+    def noised(self, clean: Tensor, noise: Tensor, timestep: Tensor | int | None) -> Tensor:
+        """a x0 + s eps in float32, then in the precision of `clean`; at zero terminal SNR the start is `noise` itself.
+
+        Both tensors have one shape; None leaves `clean` as it is.
+        """
+        a, s = self.level(timestep)
+        return (a * clean.float() + s * noise.float()).to(clean.dtype)
+
+    def parts(self, prediction: Tensor, latents: Tensor, timestep: Tensor | int | None) -> tuple[Tensor, Tensor]:
+        """The clean clip and the noise that `prediction` says `latents` at `timestep` are made of, in float32.
+
+        v: x0 = a x - s v, eps = s x + a v. sample: eps = (x - a x0)/s. epsilon: x0 = (x - s eps)/a.
+        """
+        a, s = self.level(timestep)
+        x, said, kind = latents.float(), prediction.float(), self._scheduler.config.prediction_type
+        if kind == "v_prediction":
+            return a * x - s * said, s * x + a * said
+        if kind == "sample":
+            return said, (x - a * said) / s
+        return (x - s * said) / a, said
+
     def scale_input(self, latents: Tensor, index: int) -> Tensor:
         """The latents as the model wants to see them at step `index` (unchanged for CogVideoX)."""
         scaled: Tensor = self._scheduler.scale_model_input(latents, self.timesteps[index])
