@@ -109,7 +109,8 @@ def _figure(clip: PlannedClip, home: Path, words: tuple[str, ...]) -> str:
     chosen = clip.chosen
     strip = base64.b64encode((home / f"{clip.name}.jpg").read_bytes()).decode()
     file = quote(f"{home.parent.name}/{home.name}/{clip.name}.mp4")
-    times = f'<a href="{file}">{clip.name}</a>, {_clock(chosen.start)} to {_clock(chosen.stop)}, {len(chosen.frames)} frames'
+    when = f"{_clock(chosen.start)} to {_clock(chosen.stop)}"
+    times = f'<a href="{file}">{clip.name}</a>, {when}, {len(chosen.frames)} frames'
     if chosen.cut is not None:
         times += f", cut at frame {chosen.cut}"
     caption = "<br>".join(escape(line) for line in words) or '<span class="bad">no caption</span>'

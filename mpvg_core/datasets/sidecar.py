@@ -74,6 +74,8 @@ def _of_cues(cues: Sequence[tuple[float, float, str]], scenes: Sequence[tuple[fl
 def _cues(text: str, file: Path) -> list[tuple[float, float, str]]:
     """(begins, ends, words) of each cue. Raises InputError for a cue that ends before it begins, and for no cue."""
     marks = [*_CUE.finditer(text)]
+    if not marks:
+        raise InputError(Problem(printable(file), "holds no cue", "subtitles: 00:00:01,000 --> 00:00:04,000 and text"))
     cues = []
     for mark, after in zip(marks, [*marks[1:], None], strict=True):
         numbers = [*map(int, mark.groups())]
@@ -88,8 +90,6 @@ def _cues(text: str, file: Path) -> list[tuple[float, float, str]]:
         if after:
             words = re.sub(r"\n\s*\d+\s*$", "", words)  # the number of the next cue
         cues.append((begins, ends, _MARKUP.sub("", words)))
-    if not cues:
-        raise InputError(Problem(printable(file), "holds no cue", "subtitles: 00:00:01,000 --> 00:00:04,000 and text"))
     return cues
 
 
