@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import assemble, bench, dataset, evaluate, film, plan, queue, takes
+from . import assemble, bench, dataset, evaluate, film, plan, queue, takes, train
 from .outcome import show_tracebacks
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(takes.app, name="takes")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(bench.app, name="bench")
+app.add_typer(train.app, name="train")
 app.add_typer(bench.pocket, name="pocket")
 
 

@@ -1,0 +1,322 @@
+"""`mpvg train transitions` teaches a model when to cut; `mpvg bench transitions` measures whether it has learnt it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..errors import InputError, Problem
+from .bench import app as bench
+from .board import Model
+from .outcome import with_exit_codes
+
+if TYPE_CHECKING:
+    from ..backbone.cogvideox import CogVideoXBackbone
+    from ..training.transitions import Recipe
+
+app = typer.Typer(help="Train a model further.", no_args_is_help=True)
+
+TOY = "toy"
+_LARGE = 2**30  # bytes of weights from which on activations are computed twice rather than kept
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default torch's own choice.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Train a model further."""
+
+
+@app.command("transitions")
+@with_exit_codes
+def transitions(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The new model; its run is kept in DIR/run.")],
+    model: Model = "pocket",
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="toy|DIR",
+            help="Endless clips of the pocket's world, or a data set of `mpvg dataset build --layout transitions`.",
+        ),
+    ] = TOY,
+    steps: Annotated[int, typer.Option(help="Steps in all, those before a resume included.")] = 600,
+    lr: Annotated[float, typer.Option(help="Learning rate, constant.")] = 1e-4,
+    batch: Annotated[int, typer.Option(help="Clips a step.")] = 16,
+    at_once: Annotated[
+        int | None, typer.Option(help="Clips computed at a time; fewer need less memory.", show_default="all")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    gamma: Annotated[float, typer.Option(help="SNR beyond which moments of little noise stop counting more.")] = 5.0,
+    weighting: Annotated[
+        str, typer.Option(metavar="terminal|plain", help="min-SNR with pure noise at full weight, or as published.")
+    ] = "terminal",
+    decay: Annotated[float, typer.Option(help="Of the moving average of the weights.")] = 0.99,
+    frames: Annotated[int, typer.Option(help="Latent frames that a step computes; 0: all (2b and pocket only).")] = 0,
+    layers: Annotated[
+        str, typer.Option(metavar="all|attention", help="What learns; attention alone needs less memory.")
+    ] = "all",
+    recompute: Annotated[
+        bool | None,
+        typer.Option(help="Compute activations twice instead of keeping them.", show_default="for models over 1 GiB"),
+    ] = None,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 100,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Post-train MODEL on clips with a scene transition, so that it cuts when its prompt wants a cut.
+
+    Run it again to go on after a stop, or with more --steps. The result is a model folder for --model; the history
+    adapter of the old model does not come along.
+    """
+    import torch
+
+    from ..backbone.load import load_backbone
+    from ..backbone.memory import weight_bytes
+    from ..training.result import write_model
+    from ..training.transitions import FrozenPrompts, Recipe, train_transitions
+
+    recipe = Recipe(
+        steps=steps,
+        lr=lr,
+        batch=batch,
+        at_once=at_once,
+        seed=seed,
+        gamma=gamma,
+        weighting=weighting,  # type: ignore[arg-type]
+        decay=decay,
+        frames=frames,
+        save_every=save_every,
+    )
+    if layers not in ("all", "attention"):
+        raise InputError(Problem("--layers", f"{layers!r} is unknown", "all or attention"))
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if data == TOY:
+        backbone = load_backbone(model, device=device, dtype="float32")
+        _keep_settings(out, recipe, backbone, data=data, layers=layers)
+        prompts, batches = _toy(backbone, recipe, out / "run")
+    else:
+        lessons, frozen = _lessons(model, device, Path(data), out / "run")
+        from ..training.footage import LessonBatches
+
+        backbone = load_backbone(model, device=device, dtype="float32")
+        _keep_settings(out, recipe, backbone, data=str(Path(data).resolve()), layers=layers)
+        prompts, batches = FrozenPrompts(frozen), LessonBatches(lessons, recipe.batch, seed=recipe.seed)
+    if backbone.streamed:
+        remedy = "free memory on it, or train on a larger GPU"
+        raise InputError(Problem("--device", f"model {backbone.name!r} in float32 does not fit the GPU", remedy=remedy))
+    transformer: Any = backbone.transformer
+    for name, parameter in transformer.named_parameters():
+        parameter.requires_grad_(layers == "all" or ".attn1." in name)
+    if recompute or (recompute is None and weight_bytes(transformer) > _LARGE):
+        transformer.enable_gradient_checkpointing()
+    with _bar("training", "loss") as advance:
+        trained = train_transitions(
+            out / "run",
+            backbone,
+            prompts,
+            batches,
+            recipe,
+            report=lambda now: advance(now.step, now.steps, f"loss {now.loss:.4f}"),
+        )
+    typer.echo(str(write_model(out, backbone.folder, trained)))
+
+
+def _toy(backbone: CogVideoXBackbone, recipe: Recipe, run: Path) -> tuple[Any, Any]:
+    """Endless clips of the pocket's world, and its text encoder, which learns along: the pocket's knows only sentences
+    of one scene."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from ..backbone.text import load_text_encoder
+    from ..backbone.tokens import PAD
+    from ..pocket.latents import LatentBasis
+    from ..pocket.transitions import CutBatches, measured_basis, require_words
+    from ..training.transitions import LearningPrompts
+
+    require_words(backbone)
+    file = run / "basis.safetensors"
+    if not file.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        save_file(measured_basis(backbone).state(), file)
+    basis = LatentBasis(**load_file(file))
+    words, length = backbone.folder.words(), backbone.text_length
+
+    def ids(prompt: str) -> torch.Tensor:
+        found = words.ids(prompt)
+        return torch.tensor(found + [PAD] * (length - len(found)))
+
+    encoder = load_text_encoder(backbone.folder).to(backbone.device)
+    return (
+        LearningPrompts(encoder, ids),
+        lambda start: iter(CutBatches(basis, recipe.batch, seed=recipe.seed, skip=start)),
+    )
+
+
+def _lessons(model: str, device: str, data: Path, run: Path) -> tuple[Any, dict[str, Any]]:
+    """The data set's lessons, encoded, and the embeddings of their prompts; the model is loaded for that in the
+    precision in which it films, and only as far as something is missing."""
+    from safetensors.torch import load_file
+
+    from ..backbone.folder import find_model
+    from ..backbone.load import load_backbone
+    from ..training.footage import encode_lessons, plan_lessons
+    from ..training.transitions import FrozenPrompts
+
+    folder = find_model(model)
+    lessons = plan_lessons(data, folder.limits(), run / "latents", folder.fingerprint())
+    wanted = dict.fromkeys(lesson.prompt for lesson in lessons)
+    file = run / "prompts.safetensors"
+    known = load_file(file) if file.exists() else {}
+    if known.keys() >= wanted.keys() and all(lesson.file.exists() for lesson in lessons):
+        return lessons, known
+    backbone = load_backbone(model, device=device)
+    with _bar("encoding clips", "") as advance:
+        encode_lessons(lessons, backbone, lambda done, of: advance(done, of, ""))
+    read = FrozenPrompts.read(backbone, wanted).embeds
+    _save_embeds(read, file)
+    return lessons, dict(read)
+
+
+def _save_embeds(embeds: Any, file: Path) -> None:
+    from safetensors.torch import save_file
+
+    from ..film.durable import move_into_place
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".part")
+    save_file({prompt: tensor.contiguous() for prompt, tensor in embeds.items()}, temporary)
+    move_into_place(temporary, file)
+
+
+def _keep_settings(out: Path, recipe: Recipe, backbone: CogVideoXBackbone, **others: str) -> None:
+    """Writes what the run is made of; a run in the same folder made of other things is refused."""
+    import json
+
+    from ..film.durable import readable_json, write_whole
+
+    now = asdict(recipe) | {"model": backbone.name, "fingerprint": backbone.fingerprint} | others
+    free = {"steps", "save_every", "at_once"}
+    run = out / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    file = run / "settings.json"
+    if file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        problems = [
+            Problem(
+                f"--{name.replace('_', '-')}",
+                f"is {now[name]!r}",
+                f"{before.get(name)!r} as before",
+                "or another --out",
+            )
+            for name in now
+            if name not in free and before.get(name) != now[name]
+        ]
+        if problems:
+            raise InputError(problems)
+    write_whole(file, readable_json(now), run)
+
+
+class _bar:
+    """A progress bar on the error stream, if that is a terminal: call it with (done, of, words)."""
+
+    def __init__(self, title: str, words: str) -> None:
+        console = Console(stderr=True, highlight=False)
+        self._columns = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._title, self._task = title, self._columns.add_task(f"{title} {words}", total=None)
+
+    def __enter__(self) -> Any:
+        self._columns.start()
+        return self._advance
+
+    def __exit__(self, *_: object) -> None:
+        self._columns.stop()
+
+    def _advance(self, done: int, of: int, words: str) -> None:
+        self._columns.update(self._task, description=f"{self._title} {words}", completed=done, total=of)
+
+
+@bench.command("transitions")
+@with_exit_codes
+def bench_transitions(
+    context: typer.Context,
+    model: Model = "pocket",
+    tuned: Annotated[Path | None, typer.Option(metavar="DIR", help="The same model after post-training.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where table, sheets and JSON go.")] = Path(
+        "out/bench-transitions"
+    ),
+    prompts: Annotated[int, typer.Option(min=2, help="Held-out prompts a group.")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, help="Clips a prompt.")] = 3,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    text_scale: Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")] = None,
+    threshold: Annotated[float, typer.Option(help="V_t from which on a frame begins a new scene.")] = 27.0,
+    min_frames: Annotated[int, typer.Option(min=1, help="Least frames from one cut to the next.")] = 4,
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Count the segments of clips for prompts that want a cut and that want none, before and after post-training."""
+    import torch
+
+    from ..backbone.load import load_backbone
+    from ..diffusion.guidance import HistoryGuidance
+    from ..evaluate.cuts import CutSettings
+    from ..pocket.transition_bench import bench_prompts, group_row, known_clips, run_bench
+    from ..pocket.transition_report import known_line, table, write_report
+    from ..pocket.transitions import measured_basis, require_words
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    models = {"before": load_backbone(model, device=device, dtype=dtype)}
+    if tuned is not None:
+        models["after"] = load_backbone(str(tuned), device=device, dtype=dtype)
+    for backbone in models.values():
+        require_words(backbone)
+    settings = CutSettings(threshold=threshold, min_frames=min_frames)
+    defaults = models["before"].folder.defaults()
+    guidance = HistoryGuidance(defaults.text_scale if text_scale is None else text_scale, 0.0)
+    steps = defaults.steps if steps is None else steps
+    with torch.no_grad():
+        known = known_clips(models["before"], measured_basis(models["before"]), settings)
+    note = known_line(models["before"].name, known, threshold, min_frames)
+    typer.echo(note, err=True)
+    clips = run_bench(
+        models,
+        bench_prompts(prompts),
+        range(seeds),
+        guidance,
+        steps,
+        settings,
+        report=lambda name: typer.echo(f"filming: {name}", err=True),
+    )
+    rows = {name: {group: group_row(made) for group, made in groups.items()} for name, groups in clips.items()}
+    about = {
+        "models": {name: {"name": b.name, "fingerprint": b.fingerprint} for name, b in models.items()},
+        "prompts": prompts,
+        "seeds": seeds,
+        "steps": steps,
+        "text_scale": guidance.text_scale,
+        "dtype": str(models["before"].dtype).removeprefix("torch."),
+        "detector": asdict(settings),
+        "known_clips": asdict(known),
+    }
+    for file in write_report(rows, clips, [note], about, out):
+        typer.echo(str(file), err=True)
+    typer.echo(table(rows))
+    typer.echo(f"\n{note}")
