@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from ..storyboard.plan import FilmPlan, ModelLimits
+from ..storyboard.layout import tracks
+from ..storyboard.plan import FilmPlan, ModelLimits, ShotPlan
 from .board import Board, Model, Seed, plan_board
 from .outcome import with_exit_codes
 
@@ -48,6 +50,18 @@ def _as_text(plan: FilmPlan, limits: ModelLimits) -> str:
         if shot.negative:
             lines.append(f"   not: {shot.negative}")
         lines.append(f"   looks back at: {', '.join(shot.looks_back) or 'nothing'}")
+        lines.extend(f"   {line}" for line in _layout(shot))
         lines.extend(f"   note: {note}" for note in shot.notes)
     lines.extend(f"note: {note}" for note in plan.notes)
     return "\n".join(lines)
+
+
+def _layout(shot: ShotPlan) -> Iterator[str]:
+    """Each entity's boxes as left, top, width, height in percent of the picture."""
+    for entity, track in tracks(shot.layout).items():
+        boxes = [(f"{time:.0%}", " ".join(f"{100 * side:.0f}" for side in box)) for time, box in track]
+        if len(boxes) == 1:
+            yield f"{entity} in the box {boxes[0][1]} (left, top, width, height in %)"
+        else:
+            stations = ", ".join(f"{box} at {time}" for time, box in boxes)
+            yield f"{entity} through the boxes {stations} (left, top, width, height in %)"

@@ -162,6 +162,8 @@ def _wish(
         **settings.text_inputs(),
         "history": None,
     }
+    if shot.layout:  # other takes keep the ids they had before there were layouts
+        inputs["layout"] = shot.layout_json()
     index = len(earlier)
     past = [i for i, other in enumerate(plan.shots[:index]) if other.name in shot.looks_back]
     if remembering is None or not past:

@@ -1,7 +1,7 @@
 """What to film: storyboards read, checked and planned, without torch or numpy."""
 
 from .dump import dump_storyboard
-from .model import Actor, Place, Shot, Storyboard
+from .model import Actor, Place, Placement, Shot, Storyboard
 from .plan import FilmPlan, ModelLimits, ShotPlan, plan_film, require_known_words
 from .read import parse_storyboard, read_storyboard
 
@@ -10,6 +10,7 @@ __all__ = [
     "FilmPlan",
     "ModelLimits",
     "Place",
+    "Placement",
     "Shot",
     "ShotPlan",
     "Storyboard",

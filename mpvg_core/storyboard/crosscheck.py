@@ -1,21 +1,32 @@
-"""What only shows when the parts of a storyboard are seen together: names used twice, memories of later shots."""
+"""What only shows when the parts of a storyboard are seen together: names used twice, memories of later shots, boxes of
+nobody."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .origin import Path
 from .spelling import did_you_mean
 from .words import shown
 
 
+class ShotOutline(NamedTuple):
+    """What of a shot refers to other parts; `placed`: the entity of each line of its layout."""
+
+    name: str
+    looks_back: Any
+    transition: Any
+    prompt: str = ""
+    placed: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Outline:
-    """What refers to each other: (name, looks_back, transition) of each shot, and the names of cast and places."""
+    """What refers to each other: of each shot, and the names of cast and places."""
 
-    shots: tuple[tuple[str, Any, Any], ...]
+    shots: tuple[ShotOutline, ...]
     cast: tuple[str, ...]
     places: tuple[str, ...]
 
@@ -33,12 +44,15 @@ class Conflict:
 def outline_of(data: dict[str, Any]) -> Outline:
     """The outline of a board that may be broken elsewhere: parts that cannot be read are left out of the comparison."""
     shots = data.get("shots")
-    rows: list[tuple[str, Any, Any]] = []
+    rows: list[ShotOutline] = []
     for number, shot in enumerate(shots if isinstance(shots, list | tuple) else (), start=1):
         spec = shot if isinstance(shot, dict) else {}
         name = spec.get("name")
         name = " ".join(name.split()) if isinstance(name, str) and name.strip() else f"shot {number}"
-        rows.append((name, spec.get("looks_back"), spec.get("transition")))
+        prompt = spec.get("prompt")
+        prompt = prompt if isinstance(prompt, str) else ""
+        placed = tuple(_entities(spec.get("layout"))) if prompt else ()
+        rows.append(ShotOutline(name, spec.get("looks_back"), spec.get("transition"), prompt, placed))
     return Outline(tuple(rows), tuple(_names(data.get("cast"))), tuple(_names(data.get("places"))))
 
 
@@ -52,14 +66,29 @@ def _names(value: Any) -> Iterator[str]:
             yield " ".join(name.split()) if isinstance(name, str) else ""
 
 
+def _entities(value: Any) -> Iterator[str]:
+    """The entity of each line of a layout; '' holds the place of one that cannot be read."""
+    for line in value if isinstance(value, list | tuple) else ():
+        entity = line.get("entity") if isinstance(line, dict) else None
+        yield " ".join(entity.split()) if isinstance(entity, str) else ""
+
+
 def find_conflicts(outline: Outline) -> tuple[Conflict, ...]:
-    """Every disagreement: names used twice (letter case aside), memories of no earlier shot, a fade from nothing."""
-    return (*_same_shot_names(outline), *_same_actor_names(outline), *_memories(outline), *_fade_from_nothing(outline))
+    """Every disagreement: names used twice (letter case aside), memories of no earlier shot, a fade from nothing, boxes
+    of nobody."""
+    return (
+        *_same_shot_names(outline),
+        *_same_actor_names(outline),
+        *_memories(outline),
+        *_fade_from_nothing(outline),
+        *_boxes_of_nobody(outline),
+    )
 
 
 def _same_shot_names(outline: Outline) -> Iterator[Conflict]:
     first: dict[str, int] = {}
-    for number, (name, _, _) in enumerate(outline.shots, start=1):
+    for number, shot in enumerate(outline.shots, start=1):
+        name = shot.name
         earlier = first.setdefault(name.casefold(), number)
         if earlier != number:
             path = ("shots", number - 1, "name")
@@ -77,9 +106,10 @@ def _same_actor_names(outline: Outline) -> Iterator[Conflict]:
 
 
 def _memories(outline: Outline) -> Iterator[Conflict]:
-    names = [name for name, _, _ in outline.shots]
+    names = [shot.name for shot in outline.shots]
     position = {name: index for index, name in reversed(list(enumerate(names)))}
-    for index, (_, looks_back, _) in enumerate(outline.shots):
+    for index, shot in enumerate(outline.shots):
+        looks_back = shot.looks_back
         for wanted in looks_back if isinstance(looks_back, list | tuple) else ():
             if not isinstance(wanted, str):
                 continue
@@ -94,9 +124,21 @@ def _memories(outline: Outline) -> Iterator[Conflict]:
 
 
 def _fade_from_nothing(outline: Outline) -> Iterator[Conflict]:
-    if outline.shots and outline.shots[0][2] == "crossfade":
+    if outline.shots and outline.shots[0].transition == "crossfade":
         what = "the first shot has nothing to fade from"
         yield Conflict(("shots", 0, "transition"), what, "transition: cut", "remove its transition")
+
+
+def _boxes_of_nobody(outline: Outline) -> Iterator[Conflict]:
+    known = [name for name in (*outline.cast, *outline.places) if name]
+    for index, shot in enumerate(outline.shots):
+        prompt = shot.prompt.casefold()
+        for line, entity in enumerate(shot.placed):
+            if entity and entity not in known and entity.casefold() not in prompt:
+                what = f"the layout places {shown(entity)}, whom neither cast, places nor the prompt names"
+                expected = f"one of {_few(known)}, or words of the prompt" if known else "words of the prompt"
+                remedy = did_you_mean(entity, known, "name it in the prompt")
+                yield Conflict(("shots", index, "layout", line, "entity"), what, expected, remedy)
 
 
 def _few(names: Iterable[str], most: int = 8) -> str:

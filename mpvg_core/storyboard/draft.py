@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..errors import InputError, Problem
 from .crosscheck import Conflict, find_conflicts, outline_of
-from .model import Actor, Place, Shot, Storyboard
+from .model import Actor, Place, Placement, Shot, Storyboard
 from .origin import Origin, Path
 from .spelling import did_you_mean
 from .words import shown
@@ -87,6 +87,9 @@ def _problem(detail: ErrorDetails, origin: Origin, data: dict[str, Any]) -> Prob
     value = detail["input"]
     context = detail.get("ctx", {})
     model = _MODELS.get(str(path[0])) if len(path) > 2 else Storyboard
+    in_layout = len(path) > 3 and path[2] == "layout"
+    if in_layout and len(path) > 4:
+        model = Placement
     keys = list((model or Storyboard).model_fields)
     match detail["type"]:
         case "storyboard":
@@ -97,6 +100,8 @@ def _problem(detail: ErrorDetails, origin: Origin, data: dict[str, Any]) -> Prob
         case "missing":
             return Problem(where, f"'{key}' is missing", "", f"add {key}: …")
         case "model_type" | "model_attributes_type" | "dict_type":
+            if in_layout:
+                return Problem(where, f"a line of the layout is {shown(value)}", "entity: … and box: …")
             if len(path) < 2:
                 return Problem(where, f"{key} is {shown(value)}", "a mapping with a list 'shots'")
             expected = "a prompt, or keys and values" if path[0] == "shots" else "name: … and look: …"

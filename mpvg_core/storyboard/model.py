@@ -20,12 +20,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from .crosscheck import Outline, find_conflicts
+from .crosscheck import Outline, ShotOutline, find_conflicts
+from .layout import Box
 from .origin import Origin
 from .words import complaint, shown, tidy, tidy_name
 
 MAX_SHOTS = 1000
 MAX_SEED = 2**64 - 1
+MAX_PLACEMENTS = 1000
 
 LooksBack = Literal["all", "none"] | int | tuple[str, ...] | None
 Size = tuple[int, int]
@@ -75,6 +77,29 @@ def _size(value: Any) -> Size | None:
     raise complaint(f"size is {shown(value)}", "width and height in pixels, as 720x480 or [720, 480]")
 
 
+def _box(value: Any) -> Box:
+    expected = "[left, top, width, height], each from 0 to 1 of the picture"
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        raise complaint(f"the box is {shown(value)}", expected)
+    for number in value:
+        if not isinstance(number, int | float) or isinstance(number, bool) or not 0 <= number <= 1:
+            remedy = "divide pixels by the picture's width and height" if _is_above_one(number) else ""
+            raise complaint(f"the box holds {shown(number)}", expected, remedy)
+    x, y, w, h = (float(number) for number in value)
+    for start, side, edge in ((x, w, "right"), (y, h, "lower")):
+        if start + side > 1 + _ROUNDING:
+            what = f"the box ends beyond the {edge} edge, at {start + side:.4g}"
+            raise complaint(what, expected, "the last two numbers are its width and height, not its other corner")
+    return x, y, w, h
+
+
+_ROUNDING = 1e-6
+
+
+def _is_above_one(number: Any) -> bool:
+    return isinstance(number, int | float) and number > 1
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
@@ -104,6 +129,18 @@ class Place(Named):
     """A place where shots are set."""
 
 
+class Placement(_Part):
+    """Where an entity is at one time of a shot; between two times its box goes in a straight line.
+
+    entity: one of cast or places, or words of the prompt. box: left, top, width, height in 0..1 of the picture; one
+    without width or height says that the entity is not to be seen. at: 0 = the first frame, 1 = the last.
+    """
+
+    entity: Name
+    box: Annotated[Box, PlainValidator(_box), PlainSerializer(list)]
+    at: Annotated[float, Strict(), Field(ge=0, le=1)] = 0.0
+
+
 class Shot(_Part):
     """One shot as written.
 
@@ -114,6 +151,7 @@ class Shot(_Part):
     names.
     negative: replaces the board's negative prompt; '' = none.
     continues: it is meant to go on where the shot before it ends (some scripts say so); planned as a note.
+    layout: where in the picture its entities are; boxes may overlap.
     """
 
     name: Annotated[str, AfterValidator(_shot_name)] = ""
@@ -126,6 +164,20 @@ class Shot(_Part):
     looks_back: Annotated[LooksBack, PlainValidator(_looks_back), PlainSerializer(_as_it_is)] = None
     negative: Words | None = None
     continues: Annotated[bool, Strict()] = False
+    layout: tuple[Placement, ...] = ()
+
+    @field_validator("layout", mode="after")
+    @classmethod
+    def _one_box_a_time(cls, layout: tuple[Placement, ...]) -> tuple[Placement, ...]:
+        if len(layout) > MAX_PLACEMENTS:
+            raise complaint(f"the layout has {len(layout)} boxes", f"at most {MAX_PLACEMENTS}", "leave some out")
+        seen = set()
+        for line in layout:
+            if (line.entity, line.at) in seen:
+                what = f"{shown(line.entity)} has two boxes at {line.at:g}"
+                raise complaint(what, "one box an entity and time", "remove one, or say with 'at' when each holds")
+            seen.add((line.entity, line.at))
+        return layout
 
     @model_validator(mode="after")
     def _one_length_one_join(self) -> Shot:
@@ -199,7 +251,10 @@ class Storyboard(_Part):
     @model_validator(mode="after")
     def _parts_agree(self) -> Storyboard:
         outline = Outline(
-            shots=tuple((s.name, s.looks_back, s.transition) for s in self.shots),
+            shots=tuple(
+                ShotOutline(s.name, s.looks_back, s.transition, s.prompt, tuple(line.entity for line in s.layout))
+                for s in self.shots
+            ),
             cast=tuple(actor.name for actor in self.cast),
             places=tuple(place.name for place in self.places),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError, Problem
 from .lengths import Length, TooLong, longest_length, resolve_length
-from .model import MAX_SEED, Named, Shot, Storyboard
+from .model import MAX_SEED, Named, Placement, Shot, Storyboard
 from .seeds import shot_seed
 from .slug import slug_of
 from .spelling import closest
@@ -67,12 +67,18 @@ class ShotPlan:
     transition: str
     transition_seconds: float
     notes: tuple[str, ...]
+    layout: tuple[Placement, ...] = ()
     where: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: every field but `where`."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
+        values["layout"] = self.layout_json()
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    def layout_json(self) -> list[dict[str, Any]]:
+        """The layout as plain data."""
+        return [line.model_dump(mode="json") for line in self.layout]
 
 
 @dataclass(frozen=True)
@@ -183,6 +189,7 @@ class _Planning:
             transition=shot.transition,
             transition_seconds=self._fade(shot),
             notes=tuple(self._shot_notes(shot, wording, length)),
+            layout=shot.layout,
             where=self.source + where.removeprefix(self.board.origin.source),
         )
 
@@ -259,6 +266,10 @@ class _Planning:
             yield "meant to go on where the shot before it ends; it is filmed as a new shot and joined by a cut"
         for written, name in wording.miswritten:
             yield f"'{written}' is not taken for '{name}' of the cast: write it with the same capitals"
+        placed = dict.fromkeys(line.entity for line in shot.layout)
+        for entity in placed:
+            if entity not in wording.mentioned and entity.casefold() not in shot.prompt.casefold():
+                yield f"the layout places '{entity}', whom the prompt does not name"
         if self.limits.unknown_words and (unknown := self.limits.unknown_words(wording.text)):
             yield f"words that model '{self.limits.model}' does not know: {', '.join(unknown)}"
 

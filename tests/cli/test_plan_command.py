@@ -43,6 +43,15 @@ def test_the_text_shows_prompts_lengths_and_what_is_looked_at(desk):
     assert "looks back at: dawn, storm" in said
 
 
+def test_the_text_shows_where_a_layout_places_its_entities(desk):
+    moving = "[{entity: boat, box: [0, 0.5, 0.4, 0.5]}, {entity: boat, at: 1, box: [0.6, 0.5, 0.4, 0.5]}]"
+    desk.edit("leaves the harbour, frames: 9}", f"leaves the harbour, frames: 9, layout: {moving}}}")
+    desk.edit("sleeps alone, frames: 9}", "sleeps alone, frames: 9, layout: [{entity: gull, box: [0, 0, 1, 0.25]}]}")
+    said = desk.mpvg("plan", desk.board).stdout
+    assert "boat through the boxes 0 50 40 50 at 0%, 60 50 40 50 at 100% (left, top, width, height in %)" in said
+    assert "gull in the box 0 0 100 25 (left, top, width, height in %)" in said
+
+
 def test_all_problems_of_a_board_are_said_with_file_and_line_and_exit_2(desk):
     desk.edit("frames: 9}", "frames: 9, colour: red}")
     result = desk.mpvg("plan", desk.board)

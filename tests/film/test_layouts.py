@@ -1,0 +1,26 @@
+"""Layouts and takes: a shot without a layout has the take it always had."""
+
+from __future__ import annotations
+
+from fake_film import make_film, story_plan
+
+from mpvg_core.storyboard.model import Placement
+
+LAYOUT = (Placement(entity="boat", box=(0, 0.5, 0.5, 0.5)),)
+
+
+def ids_of(folder, **changes):
+    film, _ = make_film(folder, story_plan(**changes))
+    return {shot.name: shot.take.id for shot in film.shots}
+
+
+def test_shots_without_a_layout_keep_the_takes_they_had_before_there_were_layouts(tmp_path):
+    assert ids_of(tmp_path)["dawn"] == "c356dabec8c59c19"
+    assert ids_of(tmp_path, home={"layout": LAYOUT})["dawn"] == "c356dabec8c59c19"
+
+
+def test_a_layout_is_part_of_what_a_take_was_made_from(tmp_path):
+    plain, placed = ids_of(tmp_path), ids_of(tmp_path, home={"layout": LAYOUT})
+    assert {name for name in plain if plain[name] != placed[name]} == {"home"}
+    elsewhere = (Placement(entity="boat", box=(0.5, 0.5, 0.5, 0.5)),)
+    assert ids_of(tmp_path, home={"layout": elsewhere})["home"] != placed["home"]
