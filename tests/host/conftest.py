@@ -1,6 +1,5 @@
-"""Tests in a real ComfyUI. COMFYUI_DIR names its folder (else ~/ComfyUI), COMFYUI_PYTHON the Python that runs it.
-
-Without one they are skipped, and say so. They need the package `websockets`.
+"""Tests in a real ComfyUI. COMFYUI_DIR names its folder (else ~/ComfyUI), COMFYUI_PYTHON the Python that runs it (else
+the one that runs the tests). Where there is none, or its Python lacks something, they are skipped and say what.
 """
 
 from __future__ import annotations
@@ -20,7 +19,9 @@ import real_comfy as host
 def _a_comfyui() -> None:
     if host.folder() is None:
         pytest.skip("no ComfyUI: set COMFYUI_DIR to its folder, or put it into ~/ComfyUI")
-    pytest.importorskip("websockets")
+    pytest.importorskip("websockets", reason="no websockets here: pip install -r requirements-dev.txt")
+    if lacks := host.what_it_lacks():
+        pytest.skip(lacks)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,16 @@ NODE_CLASS_MAPPINGS = {}
 async def probe(request):
     return web.json_response(sorted({name.split(".")[0] for name in sys.modules}))
 """
+IMPORTS = """
+import sys
+sys.argv = ["main.py", "--cpu"]
+import comfy.options
+comfy.options.enable_args_parsing()
+import server
+import diffusers, imageio_ffmpeg, pydantic, rich, typer
+"""
+"""What a ComfyUI with this pack must be able to import, tried before any server is started."""
+
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -39,6 +49,21 @@ def folder() -> Path | None:
 def interpreter() -> str:
     """The Python that runs it: COMFYUI_PYTHON, else the one that runs the tests."""
     return os.environ.get("COMFYUI_PYTHON", sys.executable)
+
+
+def what_it_lacks() -> str | None:
+    """Why the Python that should run ComfyUI cannot, and what to do; None = it can."""
+    home, python = folder(), interpreter()
+    assert home is not None
+    try:
+        tried = subprocess.run([python, "-c", IMPORTS], cwd=home, capture_output=True, text=True, timeout=300)
+    except OSError as error:
+        return f"COMFYUI_PYTHON is no Python: {error}"
+    if tried.returncode == 0:
+        return None
+    said = (tried.stderr.strip().splitlines() or [f"exit status {tried.returncode}"])[-1]
+    remedy = f"set COMFYUI_PYTHON to the Python that runs it, with {ROOT / 'requirements.txt'} installed"
+    return f"{python} cannot run the ComfyUI in {home} with this pack ({said}): {remedy}"
 
 
 @dataclass

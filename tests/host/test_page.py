@@ -28,9 +28,9 @@ MISSING = """() => {
 
 @pytest.fixture(scope="module")
 def page(server: host.Server) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install playwright")
     if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not there")
+        pytest.skip(f"no browser: {CHROMIUM} is not there (apt-get install chromium, or CHROMIUM=its path)")
     server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"})
     with playwright.sync_playwright() as program:
         browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
