@@ -1,0 +1,159 @@
+"""Pictures of what was measured: the curve of changes with its cuts, and the likeness of every two shots."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MPVGError
+from .colour import Floats
+from .consistency import Consistency
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FAINT, LINE, BLUE, RED = "#23262b", "#6b727c", "#d9dce1", "#2f6db5", "#c2452d"
+_NUMBERS_UP_TO = 12  # shots; beyond, a matrix shows colours only
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": FAINT,
+    "axes.edgecolor": LINE,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",  # the reader's fonts show titles in any script
+    "svg.hashsalt": "mpvg",
+}
+
+
+def draw_curve(measured: Consistency) -> bytes:
+    """V_t of every frame, the threshold, and the storyboard's cuts: an SVG."""
+    with _style():
+        figure = _figure(10, 2.7)
+        _curve(figure.add_subplot(), measured)
+        return _svg(figure)
+
+
+def draw_likeness(measured: Consistency, what: str) -> bytes:
+    """The likeness of every two shots, of 'subject' or 'place': an SVG. Pairs that share a name are framed."""
+    with _style():
+        figure = _figure(4.6, 4.6)
+        _matrix(figure.add_subplot(), measured, what)
+        return _svg(figure)
+
+
+def draw_overview(measured: Consistency, width: int = 1200) -> NDArray[np.uint8]:
+    """The main picture of a report as an image [H, W, 3]: pictures of the shots, the curve, both matrices."""
+    with _style():
+        figure = _figure(12, 9.2, dpi=width / 12)
+        grid = figure.add_gridspec(3, 2, height_ratios=[1.15, 1.3, 3])
+        _strip(figure.add_subplot(grid[0, :]), measured)
+        _curve(figure.add_subplot(grid[1, :]), measured)
+        _matrix(figure.add_subplot(grid[2, 0]), measured, "subject")
+        _matrix(figure.add_subplot(grid[2, 1]), measured, "place")
+        figure.suptitle(f"{measured.reel.title}: consistency by {measured.features}", x=0.012, ha="left", fontsize=14)
+        figure.canvas.draw()
+        return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
+
+
+def _curve(axes: Axes, measured: Consistency) -> None:
+    reel, scenes = measured.reel, measured.reel.scenes
+    top = max(float(scenes.scores.max(initial=0)), scenes.settings.threshold) * 1.22
+    for first, end in reel.fades:
+        axes.axvspan(first, end, color="#eef1f5", lw=0)
+    for frame in reel.wanted or ():
+        axes.axvline(frame, color=LINE, lw=1.2, zorder=0)
+    axes.axhline(scenes.settings.threshold, color=RED, lw=0.9, ls=(0, (4, 3)))
+    said = f"threshold {scenes.settings.threshold:g}"
+    axes.text(
+        1, scenes.settings.threshold, said, transform=axes.get_yaxis_transform(), color=RED, fontsize=9, va="center"
+    )
+    axes.plot(scenes.scores, color=BLUE, lw=1.3)
+    found = [cut.frame for cut in scenes.cuts]
+    missed = [] if measured.cuts is None else [*measured.cuts.missed]
+    extra = [] if measured.cuts is None else [*measured.cuts.extra]
+    good = [frame for frame in found if frame not in extra]
+    axes.plot(good, scenes.scores[good], "o", color=BLUE, ms=5)
+    axes.plot(extra, scenes.scores[extra], "X", color=RED, ms=8)
+    axes.plot(missed, scenes.scores[missed], "o", mfc="white", mec=RED, mew=1.5, ms=7)
+    few = len(reel.shots) <= 24
+    for shot in reel.shots:
+        if few or shot.number % 10 == 1:
+            axes.text(shot.start + shot.frames / 2, top * 0.99, str(shot.number), color=FAINT, ha="center", va="top")
+    axes.set(xlim=(0, max(1, reel.frames - 1)), ylim=(0, top), xlabel="frame", ylabel="change V")
+
+
+def _matrix(axes: Axes, measured: Consistency, what: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    matrix: Floats = getattr(measured, what)
+    count = len(matrix)
+    apart = matrix[~np.eye(count, dtype=bool)]
+    lowest = min(0.5, float(np.floor(10 * apart.min()) / 10)) if apart.size else 0.0
+    shown = np.ma.masked_array(matrix, np.eye(count, dtype=bool))
+    axes.imshow(shown, cmap="Blues", vmin=lowest, vmax=1.0)
+    names = [shot.shot.actors if what == "subject" else shot.shot.places for shot in measured.shots]
+    for i in range(count):
+        for j in range(count):
+            if i == j:
+                continue
+            if count <= _NUMBERS_UP_TO:
+                dark = (matrix[i, j] - lowest) / (1 - lowest) > 0.6
+                axes.text(j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", color="white" if dark else INK)
+            if {*names[i]} & {*names[j]}:
+                axes.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec=INK, lw=1.4))
+    every = max(1, -(-count // 20))
+    ticks = range(0, count, every)
+    labels = [str(measured.shots[index].shot.number) for index in ticks]
+    axes.set_xticks(ticks, labels)
+    axes.set_yticks(ticks, labels)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title({"subject": "Actors", "place": "Places"}[what], loc="left", fontsize=12)
+
+
+def _strip(axes: Axes, measured: Consistency) -> None:
+    """The middle picture of each shot in a row, at most 12 shots."""
+    chosen = [measured.shots[i] for i in np.unique(np.linspace(0, len(measured.shots) - 1, 12).astype(int))]
+    pictures = [shot.pictures[len(shot.pictures) // 2] for shot in chosen]
+    height, gap = pictures[0].shape[0], 8
+    row = np.full((height, sum(p.shape[1] + gap for p in pictures) - gap, 3), 255, np.uint8)
+    left = 0
+    for shot, picture in zip(chosen, pictures, strict=True):
+        row[:, left : left + picture.shape[1]] = picture[:height]
+        axes.text(left, height + 3, str(shot.shot.number), color=FAINT, va="top")
+        left += picture.shape[1] + gap
+    axes.imshow(row, interpolation="antialiased")
+    axes.set_anchor("W")
+    axes.axis("off")
+
+
+def _figure(width: float, height: float, dpi: float = 100) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _svg(figure: Figure) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def _style() -> AbstractContextManager[Any]:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise MPVGError("a report needs matplotlib: pip install 'mpvg[report]'") from error
+    return matplotlib.rc_context(_STYLE)
