@@ -1,8 +1,8 @@
 """Where a film cuts: the mean change of hue, saturation and value from frame to frame, and what it tells.
 
 V_t = Σ_c w_c D_c / Σ_c |w_c|, D_c = mean |L − R| over the pixels of frame t − 1 and frame t in channel c of HSV; a
-frame with V_t ≥ threshold begins a new scene. This is PySceneDetect's ContentDetector (without its optional edges),
-score for score.
+frame with V_t ≥ threshold may begin a new scene. These are the scores of PySceneDetect's ContentDetector (without its
+optional edges), to the last bit. What becomes of the frames at or above the threshold is the filter's affair.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, Problem
+from .events import Change, Events
 from .hsv import channel_distances, rgb_to_hsv
 from .spacing import Merge, Suppress
 
-Filter = Literal["merge", "suppress"]
+Filter = Literal["events", "merge", "suppress"]
+Kind = Literal["cut", "fade"]
 
 
 @dataclass(frozen=True)
@@ -29,26 +31,48 @@ class CutSettings:
 
     weights: of hue, saturation and value.
     threshold: the V_t from which on a frame begins a new scene.
-    min_frames: the least number of frames from one cut to the next.
+    min_frames: the least number of frames from one cut to the next, and from the film's beginning to the first.
     circular_hue: measure hue on its circle.
-    filter: what becomes of cuts that follow one another faster.
+    filter: "events" passes over flashes and fast motion and tells fades from cuts; "merge" and "suppress" are
+        ContentDetector's two ways with cuts less than `min_frames` apart ("merge" is its default), cut for cut.
+
+    Raises InputError for values out of range.
     """
 
     weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     threshold: float = 27.0
     min_frames: int = 4
     circular_hue: bool = False
-    filter: Filter = "merge"
+    filter: Filter = "events"
+
+    def __post_init__(self) -> None:
+        problems = []
+        if len(self.weights) != 3 or not all(np.isfinite(self.weights)) or not any(self.weights):
+            expected = "three numbers for hue, saturation and value, not all 0"
+            problems.append(Problem("weights", f"{self.weights} cannot weigh", expected))
+        if not np.isfinite(self.threshold):
+            problems.append(Problem("threshold", f"is {self.threshold}", "a number"))
+        if self.min_frames < 0:
+            problems.append(Problem("min_frames", f"is {self.min_frames}", "0 or more"))
+        if self.filter not in get_args(Filter):
+            problems.append(Problem("filter", f"is {self.filter!r}", f"one of {', '.join(get_args(Filter))}"))
+        if problems:
+            raise InputError(problems)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One change of scene: `frame` is the first frame of the new scene, shown at `time` seconds."""
+    """One change of scene: `frame` is the first frame of the new scene alone, shown at `time` seconds.
+
+    A fade (to or from black, or a dissolve) takes the `extent` frames before it, a cut none. `score` is V_t of the
+    frame, for a fade the largest within it.
+    """
 
     frame: int
     time: float
     score: float
-    kind: Literal["cut", "fade"] = "cut"
+    kind: Kind = "cut"
+    extent: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +118,7 @@ def find_scenes(
     fps: float | None = None,
     times: Iterable[float] | None = None,
 ) -> Scenes:
-    """Find the cuts of a film given frame by frame, uint8 [H, W, 3] RGB; no more than two frames are held.
+    """Find the cuts of a film given frame by frame, uint8 [H, W, 3] RGB. It holds two frames and two hundred thumbnails.
 
     times: of the frames, in seconds; or fps, frames a second of a steady rate (the default is 1: times are numbers).
 
@@ -118,8 +142,9 @@ class CutFinder:
         self._scale = sum(abs(weight) for weight in self._weights)
         self._scores, self._times = array("d"), array("d")
         self._before: NDArray[np.uint8] | None = None
-        self._spacing = {"merge": Merge, "suppress": Suppress}[settings.filter](settings.min_frames)
-        self._cuts: list[int] = []
+        self._cuts: list[Cut] = []
+        self._events = Events(settings.min_frames) if settings.filter == "events" else None
+        self._spacing = (Suppress if settings.filter == "suppress" else Merge)(settings.min_frames)
 
     def add(self, frame: NDArray[np.uint8], time: float) -> None:
         number = len(self._scores)
@@ -134,11 +159,27 @@ class CutFinder:
         self._before = hsv
         self._scores.append(score)
         self._times.append(time)
-        self._cuts.extend(self._spacing.add(number, score >= self.settings.threshold))
+        above = score >= self.settings.threshold
+        if self._events is None:
+            for cut in self._spacing.add(number, above):
+                self._note(cut, cut)
+        else:
+            self._note_all(self._events.add(frame, time, above))
 
     def scenes(self) -> Scenes:
-        cuts = tuple(Cut(frame, self._times[frame], self._scores[frame]) for frame in self._cuts)
+        """All that was found; no frame can be added after it."""
+        if self._events is not None:
+            self._note_all(self._events.finish())
+        cuts = tuple(sorted(self._cuts, key=lambda cut: cut.frame))
         return Scenes(np.array(self._scores, np.float32), np.array(self._times, np.float64), cuts, self.settings)
+
+    def _note_all(self, changes: list[Change]) -> None:
+        for change in changes:
+            self._note(change.start, change.end)
+
+    def _note(self, start: int, frame: int) -> None:
+        score = max(self._scores[start : frame + 1])
+        self._cuts.append(Cut(frame, self._times[frame], score, "fade" if start < frame else "cut", frame - start))
 
     def _score(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> float:
         distances = channel_distances(left, right, circular_hue=self.settings.circular_hue)

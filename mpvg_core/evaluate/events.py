@@ -1,0 +1,233 @@
+"""What a sudden or a gradual change is: a cut, a flash, fast motion, a fade.
+
+A frame's score alone does not tell a cut from a flash or from a pan. What follows and what came before does, and a
+picture of 16 x 16 block means shows it: grain is averaged away there, motion is small, a new scene is not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+GRID = 16  # blocks of a thumbnail each way
+
+Thumbnail = NDArray[np.float32]  # [GRID * GRID * 3] in 0..255
+
+_LENGTHS = (2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128)  # frames of a gradual change that are tried
+_LONGEST, _SHORTEST = 2.5, 0.19  # seconds of a gradual change
+_SHORT = 8  # frames that are tried whatever the rate, also where no times are known
+_SEEN = 128 + 64 + 8  # frames that are remembered
+_CHANGE = 12.0  # of 255: the least mean change of a fade
+_STRAIGHT = 0.22  # how far from the straight line between its ends a fade may stray, as a part of their distance
+_FEW = 3  # frames; so few lie on a line by chance, and have to do so better and to change more
+_FEW_CHANGE, _FEW_STRAIGHT = 24.0, 0.12
+_STILL = 0.35  # how much may change beside a fade, as a part of its own change
+_BLACK = 20.0  # of 255: no block of a black picture is brighter
+_FLASH_SECONDS, _FLASH_FRAMES = 0.15, 2
+_RETURNED = 0.35  # a flash is over when this part of its change is left
+_STANDS_OUT = 2.0  # times the change of the frames around it
+_AROUND = 3  # frames each way
+
+
+def thumbnail(frame: NDArray[np.uint8]) -> Thumbnail:
+    """Block means of a picture uint8 [H, W, 3]; large pictures are looked at through a sieve of 128 pixels or more."""
+    step = max(1, max(frame.shape[:2]) // 128)
+    small = frame[::step, ::step]
+    for axis in (0, 1):
+        size = small.shape[axis]
+        starts = np.arange(GRID) * size // GRID
+        if size < GRID:
+            small = small.repeat(-(-GRID // size), axis=axis)
+            size = small.shape[axis]
+            starts = np.arange(GRID) * size // GRID
+        small = np.add.reduceat(small, starts, axis=axis, dtype=np.float32)
+        counts = np.diff([*starts, size]).astype(np.float32)
+        small /= counts.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+    return small.ravel()
+
+
+@dataclass(frozen=True)
+class Change:
+    """Frames `start` to `end` (exclusive) lie between two scenes; `start == end` where one follows the other at once.
+    `end` is the first frame of the new scene alone."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Seen:
+    time: float
+    picture: Thumbnail
+    step: float  # mean change from the frame before
+    above: bool
+
+
+@dataclass(frozen=True)
+class _Fade:
+    start: int
+    end: int
+    quality: float
+    black: bool  # begins or ends in black
+
+
+class Events:
+    """Sorts changes into cuts and fades; flashes and fast motion are neither. Looks ahead, so it answers late.
+
+    Nothing is added to the frames whose score is above the threshold: cuts are chosen among them.
+    """
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+        self._frames: deque[_Seen] = deque(maxlen=_SEEN)
+        self._count = 0
+        self._open: list[int] = []  # frames above the threshold that are not judged yet
+        self._fades: list[_Fade] = []
+        self._last_cut = 0
+
+    def add(self, frame: NDArray[np.uint8], time: float, above: bool) -> list[Change]:
+        """The changes that are certain after this frame, whose score is `above` the threshold or not."""
+        picture = thumbnail(frame)
+        step = _apart(picture, self._frames[-1].picture) if self._frames else 0.0
+        self._frames.append(_Seen(time, picture, step, above))
+        self._count += 1
+        if above:
+            self._open.append(self._count - 1)
+        self._look_for_fades()
+        return self._settle(final=False)
+
+    def finish(self) -> list[Change]:
+        """The changes that were still open at the film's end."""
+        self._look_for_fades(final=True)
+        return self._settle(final=True)
+
+    def _at(self, number: int) -> _Seen:
+        return self._frames[number - self._count + len(self._frames)]
+
+    @property
+    def _first(self) -> int:
+        return self._count - len(self._frames)
+
+    # ---------------------------------------------------------------------------------------------------------- fades
+
+    def _look_for_fades(self, final: bool = False) -> None:
+        now = self._count - 1
+        for length in _LENGTHS:
+            beside = max(1, length // 2)
+            for end in range(max(now - beside, 1), now + 1) if final else (now - beside,):
+                start = end - length
+                if start < self._first or (length > _SHORT and self._at(end).time - self._at(start).time > _LONGEST):
+                    continue
+                fade = self._fade(start, end, beside)
+                if fade is not None:
+                    self._keep(fade)
+
+    def _fade(self, start: int, end: int, beside: int) -> _Fade | None:
+        """The fade between the pictures of two frames, or None if there is none between them.
+
+        In a fade every picture is a mixture (1 − x) A + x B of those at its ends, x grows from 0 to 1 in small steps,
+        and A and B last (or are black). In a pan the pictures are no such mixtures, or the change goes on beside it.
+        """
+        a, b = self._at(start).picture, self._at(end).picture
+        change = _apart(a, b)
+        few = end - start <= _FEW
+        straight = (_FEW_STRAIGHT if few else _STRAIGHT) * change
+        if change < (_FEW_CHANGE if few else _CHANGE):
+            return None
+        middle = self._at((start + end) // 2).picture
+        way = b - a
+        square = float(way @ way)
+        share = float((middle - a) @ way) / square
+        if not 0.05 < share < 0.95 or _apart(middle, a + share * way) > straight:
+            return None
+        dark_before, dark_after = a.max() < _BLACK, b.max() < _BLACK
+        now, first = self._count - 1, self._first
+        if not dark_before and _apart(self._at(max(start - beside, first)).picture, a) > _STILL * change:
+            return None
+        if not dark_after and _apart(self._at(min(end + beside, now)).picture, b) > _STILL * change:
+            return None
+        inner = np.stack([self._at(number).picture for number in range(start, end + 1)]) - a
+        shares = inner @ way / square
+        strays = np.abs(inner - shares[:, None] * way).mean(axis=1)
+        steps = np.diff(shares)
+        if strays.max() > straight or steps.max() > (0.75 if end - start < 6 else 0.5) or steps.min() < -0.1:
+            return None
+        moving = np.flatnonzero((shares > 0.03) & (shares < 0.97))
+        if not len(moving):
+            return None
+        start, end = start + int(moving[0]), start + int(moving[-1]) + 1
+        if self._at(end).time - self._at(start).time < _SHORTEST:
+            return None
+        return _Fade(
+            start,
+            end,
+            change - float(strays.mean()),
+            bool(dark_before or dark_after),
+        )
+
+    def _keep(self, fade: _Fade) -> None:
+        for other in self._fades:
+            if fade.start < other.end and other.start < fade.end:
+                if fade.quality > other.quality:
+                    self._fades[self._fades.index(other)] = fade
+                return
+        self._fades.append(fade)
+
+    # ----------------------------------------------------------------------------------------------------------- cuts
+
+    def _settle(self, *, final: bool) -> list[Change]:
+        changes = []
+        while self._open and (final or self._seen_enough(self._open[0])):
+            number = self._open.pop(0)
+            if self._is_cut(number):
+                changes.append(Change(number, number))
+                self._last_cut = number
+        edge = self._open[0] if self._open else self._count
+        for fade in sorted(self._fades, key=lambda fade: fade.start):
+            if final or (fade.end < edge and self._seen_enough(fade.end)):
+                self._fades.remove(fade)
+                changes.append(Change(fade.start, fade.end))
+        return changes
+
+    def _seen_enough(self, number: int) -> bool:
+        after = self._count - 1 - number
+        seconds = self._frames[-1].time - self._at(max(number, self._first)).time
+        return after >= _SEEN - 40 or (after > 1.5 * _SHORT and seconds > 1.5 * _LONGEST)
+
+    def _is_cut(self, number: int) -> bool:
+        if any(fade.start <= number <= fade.end for fade in self._fades):
+            return False
+        if number - self._last_cut < self._least:
+            return False
+        return not self._is_flash(number) and self._stands_out(number)
+
+    def _is_flash(self, number: int) -> bool:
+        """Whether the picture is soon again what it was before, or was so a moment ago."""
+        now, first = self._count - 1, self._first
+        for begin in range(max(number - _AROUND * 4, first + 1), number + 1):
+            if not self._at(begin).above:
+                continue
+            before, lit = self._at(begin - 1), self._at(begin)
+            for end in range(max(begin + 1, number), min(begin + _AROUND * 4, now) + 1):
+                after = self._at(end)
+                if after.time - lit.time > _FLASH_SECONDS and end - begin > _FLASH_FRAMES:
+                    break
+                if after.above and _apart(before.picture, after.picture) < _RETURNED * min(lit.step, after.step):
+                    return True
+        return False
+
+    def _stands_out(self, number: int) -> bool:
+        now, first = self._count - 1, self._first
+        around = [
+            self._at(other).step
+            for other in range(max(number - _AROUND, first + 1, 1), min(number + _AROUND, now) + 1)
+            if other != number
+        ]
+        return not around or self._at(number).step > _STANDS_OUT * float(np.median(around))
+
+
+def _apart(one: Thumbnail, other: Thumbnail) -> float:
+    return float(np.abs(one - other).mean())
