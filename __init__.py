@@ -5,6 +5,7 @@ The films are made by `mpvg_core`, which also runs by itself (`mpvg film BOARD`)
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 WEB_DIRECTORY = "./web"
@@ -24,6 +25,7 @@ async def comfy_entrypoint() -> Any:
     class MPVGExtension(ComfyExtension):
         async def on_load(self) -> None:
             host.register_folders()
+            host.warn_of_folder_name(Path(__file__).parent.name)
 
         async def get_node_list(self) -> list[Any]:
             return [*NODES]

@@ -6,6 +6,7 @@ No other file touches the host's services, so that a change of the host is met h
 from __future__ import annotations
 
 import functools
+import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import comfy.model_management as memory
 import comfy.model_patcher
@@ -37,6 +39,7 @@ OWN_FOLDER = "mpvg"  # models/mpvg for models and adapters, output/mpvg for film
 NO_FILE = "none"
 _PREVIEW = 512  # pixels of the longer side
 _BOARDS = (".yaml", ".yml", ".json", ".txt")
+_PLAIN_IN_PATHS = "!$&'()*+,:;=@"  # what an address shows as it is, beside letters a-z, digits and -._~
 _Execute = TypeVar("_Execute", bound=Callable[..., Any])
 
 
@@ -46,6 +49,21 @@ _Execute = TypeVar("_Execute", bound=Callable[..., Any])
 def register_folders() -> None:
     """Make models/mpvg a place where the host looks for models."""
     folder_paths.add_model_folder_path(OWN_FOLDER, str(Path(folder_paths.models_dir) / OWN_FOLDER), is_default=True)
+
+
+def warn_of_folder_name(name: str) -> None:
+    """Say so in the log when the pack's folder has a name from which the host cannot serve files to the page.
+
+    The host's web server (aiohttp) compares a folder's quoted name with the address as it reads unquoted: where the two
+    differ, as with a space, it finds nothing, of any pack.
+    """
+    if quote(name, safe=_PLAIN_IN_PATHS) != name:
+        logging.warning(
+            "MPVG lies in the folder %r. ComfyUI serves no files to the page from a folder of such a name (spaces and "
+            "letters other than a-z are what it cannot do): the nodes work, but without panels, help pages and "
+            "templates. Rename the folder to 'mpvg' and start ComfyUI again.",
+            name,
+        )
 
 
 def model_names() -> list[str]:

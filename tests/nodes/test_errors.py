@@ -54,3 +54,20 @@ def test_a_comfyui_that_is_too_old_is_refused_with_both_versions_in_the_message(
     monkeypatch.setattr(sys.modules["comfyui_version"], "__version__", "0.3.64")
     with pytest.raises(RuntimeError, match=r"MPVG needs ComfyUI 0\.14 or later and this is 0\.3\.64: update ComfyUI"):
         asyncio.run(sys.modules[standin.PACK].comfy_entrypoint())
+
+
+@pytest.mark.parametrize("name", ["mpvg main (1)", "mpvg#2", "电影", "méthode", "100%"])
+def test_a_folder_whose_name_comfyui_cannot_serve_is_told_in_the_log(
+    nodes: dict[str, Any], caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    host_of(nodes).warn_of_folder_name(name)
+    (line,) = caplog.messages
+    assert repr(name) in line and "Rename the folder to 'mpvg'" in line
+
+
+@pytest.mark.parametrize("name", ["mpvg", "mpvg-main", "any-name.mpvg", "mpvg_2~a(1)+b", "MPVG@0,1;a=b&c'd!$*:"])
+def test_a_folder_whose_name_comfyui_can_serve_is_not_worth_a_word(
+    nodes: dict[str, Any], caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    host_of(nodes).warn_of_folder_name(name)
+    assert not caplog.messages
