@@ -27,7 +27,7 @@ def steps(what: str) -> Any:
         default=0,
         min=0,
         max=1000,
-        tooltip=f"{what} 0 = the model's own number (50 for CogVideoX, 16 for the pocket).",
+        tooltip=f"{what} 0 = the model's own number (50 for CogVideoX; the pocket needs fewer).",
     )
 
 

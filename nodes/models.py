@@ -38,8 +38,8 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "dtype",
                     options=["auto", "float32", "bfloat16", "float16"],
-                    tooltip="The precision of the weights. auto: bfloat16 on a GPU, float32 on a CPU. CogVideoX 5b "
-                    "overflows float16.",
+                    tooltip="The precision of the weights. auto: bfloat16 on a GPU (float16 on one without it), "
+                    "float32 on a CPU. CogVideoX 5b overflows float16.",
                     advanced=True,
                 ),
                 io.Combo.Input(

@@ -28,7 +28,8 @@ class HistoryCFG(io.ComfyNode):
                     min=-100.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="w1, how strongly the prompt pulls. CogVideoX films well from 4 to 7, the pocket at 1.",
+                    tooltip="w1, how strongly the prompt pulls. CogVideoX films well from 4 to 7, the pocket with far "
+                    "less.",
                 ),
                 io.Float.Input(
                     "history_scale",
@@ -103,7 +104,7 @@ class MultiSceneSampler(io.ComfyNode):
             inputs=[
                 inputs.filming_model(),
                 sockets.Prompt.Input("prompt", tooltip="What the shot shows."),
-                inputs.seed("The noise the shot starts from. The same seed gives the same shot, on every device."),
+                inputs.seed("The noise the shot starts from. The same seed gives the same noise on every device."),
                 io.Int.Input(
                     "frames",
                     default=0,

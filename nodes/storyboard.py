@@ -28,7 +28,7 @@ class StoryboardNode(io.ComfyNode):
             node_id="MPVG_Storyboard",
             display_name="Storyboard (MPVG)",
             category="MPVG/storyboard",
-            description="A film as a list of shots. Mistakes are told when you press Queue.",
+            description="A film as a list of shots. Mistakes are told when you press Run.",
             search_aliases=["script", "shots", "prompts"],
             inputs=[
                 io.String.Input(
