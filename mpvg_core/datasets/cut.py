@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from ..errors import MPVGError
 from ..evaluate.cuts import CutFinder, CutSettings, Scenes, Segment
 from ..film.durable import move_into_place
 from ..film.footage import covering
-from ..film.reading import VideoInfo, probe, read_frames
+from ..film.reading import Scaling, VideoInfo, probe, read_frames
 from ..film.video import VideoWriter
 from .choose import Chosen, choose_scene, choose_transition
 from .files import CUT, VERSION, read_object
@@ -139,15 +138,14 @@ def _choices(
 
 def _scenes(source: Path, settings: ClipSettings, threads: int, stop: Stop) -> tuple[VideoInfo, Scenes]:
     """The video's header and scenes; of a transition's video no more is looked at than its clip can need."""
-    reading = _Reading(source, threads, stop)
-    info = reading.info
+    info = _header(source)
     rate = info.fps or settings.fps
     finder = CutFinder(CutSettings(threshold=settings.threshold, min_frames=max(1, round(_LEAST_BETWEEN * rate))))
     factor = min(1.0, _LOOKED_AT / max(info.width, info.height))
     size = (max(2, round(info.width * factor)), max(2, round(info.height * factor)))
     wanted = settings.frames / 2 / settings.fps + _AFTERWARDS
     count = 0
-    for time, frame in reading.frames(None if factor == 1 else size, "sparse"):
+    for time, frame in _frames(source, None if factor == 1 else size, "sparse", threads, stop):
         finder.add(frame, time)
         count += 1
         if settings.layout == "transitions" and count % _LOOKS == 0:
@@ -161,27 +159,27 @@ def _scenes(source: Path, settings: ClipSettings, threads: int, stop: Stop) -> t
     return info, replace(scenes, times=times)
 
 
-class _Reading:
-    """Reads a video; everything that goes wrong here is the video's fault, not the data set's."""
+def _header(source: Path) -> VideoInfo:
+    try:
+        return probe(source)
+    except MPVGError as error:
+        raise DamagedVideo(str(error)) from error
 
-    def __init__(self, source: Path, threads: int, stop: Stop) -> None:
-        self._source, self._threads, self._stop = source, threads, stop
+
+def _frames(
+    source: Path, size: tuple[int, int] | None, scaling: Scaling, threads: int, stop: Stop
+) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """A video's frames; what goes wrong in reading them is the video's fault, and told as such."""
+    stream = read_frames(source, size=size, scaling=scaling, threads=threads)
+    while True:
+        stop()
         try:
-            self.info = probe(source)
+            item = next(stream, None)
         except MPVGError as error:
             raise DamagedVideo(str(error)) from error
-
-    def frames(self, size: tuple[int, int] | None, scaling: Any) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        stream = read_frames(self._source, size=size, scaling=scaling, threads=self._threads)
-        while True:
-            self._stop()
-            try:
-                item = next(stream, None)
-            except MPVGError as error:
-                raise DamagedVideo(str(error)) from error
-            if item is None:
-                return
-            yield item
+        if item is None:
+            return
+        yield item
 
 
 def _write_clips(
@@ -196,7 +194,7 @@ def _write_clips(
     width, height = settings.size
     scale = max(width / info.width, height / info.height)
     covers = (max(width, round(info.width * scale)), max(height, round(info.height * scale)))
-    stream = enumerate(_Reading(source, threads, stop).frames(covers, "smooth"))
+    stream = enumerate(_frames(source, covers, "smooth", threads, stop))
     at, frame = -1, np.zeros((height, width, 3), np.uint8)
     for clip in clips:
         wanted = clip.chosen.frames
