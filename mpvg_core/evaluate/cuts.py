@@ -118,7 +118,7 @@ def find_scenes(
     fps: float | None = None,
     times: Iterable[float] | None = None,
 ) -> Scenes:
-    """Find the cuts of a film given frame by frame, uint8 [H, W, 3] RGB. It holds two frames and two hundred thumbnails.
+    """Find the cuts of a film given frame by frame, uint8 [H, W, 3] RGB; all it keeps are two frames and thumbnails.
 
     times: of the frames, in seconds; or fps, frames a second of a steady rate (the default is 1: times are numbers).
 
