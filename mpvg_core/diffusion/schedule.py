@@ -46,10 +46,12 @@ class Stepper:
 
     `timesteps` is an int64 CPU tensor [steps], from the noisiest on; it stays on the CPU because schedulers index their
     CPU tables with it. The DPM scheduler needs the last predicted clip and timestep, remembered here, and fresh noise,
-    which `generator` gives.
+    which `generator` gives; of a list of generators each gives that of one clip of a batch.
     """
 
-    def __init__(self, scheduler: Any, steps: int, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, scheduler: Any, steps: int, generator: torch.Generator | list[torch.Generator] | None = None
+    ) -> None:
         """Raises InputError for a number of steps the scheduler cannot make, MPVGError for DPM without generator."""
         if steps < 1:
             raise InputError(Problem("steps", f"{steps} steps", "at least 1"))
