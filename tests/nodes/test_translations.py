@@ -25,6 +25,20 @@ def wanted(schemas: dict[str, Any]) -> set[str]:
     return keys
 
 
+def slots_of_node(id: str, schema: Any, language: str) -> list[str]:
+    """What the page should say of every input and output: its id, its name in the language, and its tooltip."""
+    slots = [*schema.inputs, *schema.outputs]
+    if language == "en":
+        return [f"`{slot.id}`: {slot.options['tooltip']}" for slot in slots]
+    told = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))[id]
+    words = [*(told["inputs"][slot.id] for slot in schema.inputs), *told["outputs"].values()]
+    return [f"`{slot.id}` {word['name']}：{word['tooltip']}" for slot, word in zip(slots, words, strict=True)]
+
+
+def slots_of_page(text: str) -> list[str]:
+    return re.findall(r"^- (`.+)$", text, re.MULTILINE)
+
+
 def flat(value: Any, path: str = "") -> dict[str, str]:
     if not isinstance(value, dict):
         return {path: value}
@@ -58,14 +72,13 @@ def test_the_panels_speak_the_language_too(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", *LANGUAGES])
-def test_every_node_has_a_help_page_with_an_example_and_a_picture_that_is_there(
+def test_every_node_has_a_help_page_that_says_what_its_tooltips_say_and_a_picture_that_is_there(
     language: str, schemas: dict[str, Any]
 ) -> None:
     docs = ROOT / "web" / "docs"
     for id, schema in schemas.items():
         text = (docs / (f"{id}.md" if language == "en" else f"{id}/{language}.md")).read_text(encoding="utf-8")
-        for slot in schema.inputs:
-            assert f"`{slot.id}`" in text, f"{id} does not explain {slot.id}"
+        assert slots_of_page(text) == slots_of_node(id, schema, language)
         pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
         assert pictures, f"{id} has no picture"
         assert all((docs / picture).is_file() for picture in pictures), pictures
