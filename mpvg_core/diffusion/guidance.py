@@ -6,7 +6,7 @@ A prediction v may be noise, velocity or the clean clip: a combination whose wei
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -20,15 +20,16 @@ FORMS: tuple[str, ...] = get_args(FormName)
 
 
 class Branch(NamedTuple):
-    """One condition the backbone is asked about: which prompt, and whether with the history."""
+    """One condition the backbone is asked about: which prompt, and whether with the history, or which part of it."""
 
     text: Literal["negative", "positive"]
     history: bool
+    part: str = ""  # the name of a sub-history; empty: all of it
 
     @property
     def name(self) -> str:
         """The branch's name in `cache_context`, the same at every step."""
-        return f"{self.text}+history" if self.history else self.text
+        return f"{self.text}+{self.part or 'history'}" if self.history else self.text
 
 
 # Least conditioned first: the first that counts is the base, so two branches give the usual u + s (c - u).
@@ -38,6 +39,23 @@ BRANCH_ORDER: tuple[Branch, ...] = (
     Branch("positive", False),
     Branch("positive", True),
 )
+
+WHOLE = ""  # the whole history, where a sub-history may be named
+NOTHING = None  # no history at all
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One pull of the history guidance family (DFoT, eq. 5): w [v(pos, H_toward) - v(pos, H_against)].
+
+    toward, against: names of sub-histories; "" is the whole history, None no history. A sub-history may hold some of
+    the shots (HG-t), or all of them in less detail, noised or pooled (HG-f). interval: as in `HistoryGuidance`.
+    """
+
+    scale: float
+    toward: str | None
+    against: str | None = NOTHING
+    interval: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,10 @@ class HistoryGuidance:
     schedule:      shapes w1 over the steps (see `scale_at`); w2 stays as it is.
     interval:      the part of the way, 0 (noise) to 1 (picture), in which the w2 term counts; elsewhere w2 = 0.
 
+    segments:      further pulls, see `Segment`, added to either form. HG-v is w2 (or a segment towards ""); HG-t is a
+                   segment a sub-history; HG-f one towards the history in less detail. What several terms ask for is
+                   evaluated once, with the sum of their weights.
+
     w1 = 1 with w2 = 0 is one plain conditional call a step. Sane: w1 4-7, w2 0-4 (mpvg) or 1-3 (nested).
     Raises InputError naming every field that is wrong.
     """
@@ -59,6 +81,7 @@ class HistoryGuidance:
     form: FormName = "mpvg"
     schedule: ScheduleName = "constant"
     interval: tuple[float, float] = (0.0, 1.0)
+    segments: tuple[Segment, ...] = ()
 
     def __post_init__(self) -> None:
         problems = []
@@ -70,18 +93,29 @@ class HistoryGuidance:
         if self.schedule not in SCHEDULES:
             known = ", ".join(SCHEDULES)
             problems.append(Problem("guidance schedule", f"{self.schedule!r} is unknown", f"one of {known}"))
-        if len(self.interval) != 2 or not 0.0 <= self.interval[0] <= self.interval[1] <= 1.0:
-            problems.append(Problem("guidance interval", f"{self.interval}", "two numbers, 0 <= start <= end <= 1"))
+        for interval in (self.interval, *(segment.interval for segment in self.segments)):
+            if len(interval) != 2 or not 0.0 <= interval[0] <= interval[1] <= 1.0:
+                problems.append(Problem("guidance interval", f"{interval}", "two numbers, 0 <= start <= end <= 1"))
+        for segment in self.segments:
+            if not math.isfinite(segment.scale):
+                problems.append(Problem("guidance segment", f"{segment.scale} is no scale", "a finite number"))
         if problems:
             raise InputError(problems)
 
     def weights(
-        self, index: int = 0, steps: int = 1, timestep: int = 0, *, history: bool = True
+        self,
+        index: int = 0,
+        steps: int = 1,
+        timestep: int = 0,
+        *,
+        history: bool = True,
+        empty: Collection[str] = (),
     ) -> dict[Branch, float]:
         """The branches that count at step `index` of `steps`, with their weights (sum 1), base first.
 
         Without history the branches with it become those without and the w2 term falls away before anything is summed,
-        so what is left is plain classifier-free guidance, bit for bit.
+        so what is left is plain classifier-free guidance, bit for bit. empty: names of sub-histories with nothing in
+        them; they are no history, and segments between two that are none fall away in the same manner.
         """
         text = scale_at(self.schedule, self.text_scale, index, steps, timestep)
         active = history and in_interval(index, steps, self.interval)
@@ -98,8 +132,28 @@ class HistoryGuidance:
                 (Branch("positive", False), text - pull),
                 (Branch("positive", history), pull),
             ]
-        counting = {branch: weight for branch, weight in terms if weight != 0.0}
-        return {branch: counting[branch] for branch in BRANCH_ORDER if branch in counting}
+        nothing = {*empty} if history else {*empty, WHOLE}
+        for segment in self.segments:
+            toward, against = _seeing(segment.toward, nothing), _seeing(segment.against, nothing)
+            if toward != against and in_interval(index, steps, segment.interval):
+                terms += [(toward, segment.scale), (against, -segment.scale)]
+        sums: dict[Branch, float] = {}
+        for branch, weight in terms:
+            if weight != 0.0:
+                sums[branch] = sums[branch] + weight if branch in sums else weight
+        counting = {branch: weight for branch, weight in sums.items() if weight != 0.0}
+        return {branch: counting[branch] for branch in sorted(counting, key=_least_conditioned_first)}
+
+
+def _seeing(part: str | None, empty: Collection[str]) -> Branch:
+    if part is None or part in empty:
+        return Branch("positive", False)
+    return Branch("positive", True, part)
+
+
+def _least_conditioned_first(branch: Branch) -> tuple[bool, bool, bool, str]:
+    """As BRANCH_ORDER; sub-histories come between no history and all of it."""
+    return branch.text == "positive", branch.history, branch.part == WHOLE, branch.part
 
 
 def compose(weights: Mapping[Branch, float], predictions: Mapping[Branch, Tensor]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -66,11 +66,12 @@ class Guided:
     positive, negative: prompt embeddings [1, L, D]; `negative` may be missing where no branch asks for it (w1 = 1).
     batched: branches of one kind share a call (negative first), as in diffusers; otherwise one after the other, which
     needs less memory and keeps a cache context for each.
+    parts: sub-histories by name, for guidance with segments.
     scope: keeps the cache contexts of several predictions of one clip apart (windows, for example).
     frames: which latent frames of the clip it is asked about, for methods that bring something for each; None: all.
     around, widen: what methods do to each call, the first outermost. interrupt: called before every transformer call.
 
-    Raises MPVGError when the negative embedding is asked for and missing.
+    Raises MPVGError when the negative embedding or a sub-history is asked for and missing.
     """
 
     backbone: Denoiser
@@ -84,10 +85,12 @@ class Guided:
     around: Sequence[Around] = ()
     widen: Sequence[Widen] = ()
     interrupt: Callable[[], None] | None = None
+    parts: Mapping[str, HistoryConditioning | None] = field(default_factory=dict)
 
     def __call__(self, latents: Tensor, step: Step) -> Tensor:
         remembers = self.history is not None and not self.history.empty
-        weights = self.guidance.weights(step.index, step.steps, int(step.timestep), history=remembers)
+        empty = {name for name, part in self.parts.items() if part is None or part.empty}
+        weights = self.guidance.weights(step.index, step.steps, int(step.timestep), history=remembers, empty=empty)
         predictions: dict[Branch, Tensor] = {}
         for group in _groups(weights, self.batched):
             output = self._call(latents, Call(step, group, self.scope, self.frames))
@@ -106,13 +109,21 @@ class Guided:
         with ExitStack() as stack:
             for around in self.around:
                 stack.enter_context(around(transformer, call))
-            stack.enter_context(injected(transformer, self.history if call.branches[0].history else None))
+            stack.enter_context(injected(transformer, self._seen(call.branches[0])))
             return self.backbone.denoise(
                 states,
                 call.step.timestep.to(latents.device).expand(states.shape[0]),
                 embeds,
                 branch=" ".join([*filter(None, [self.scope]), *(branch.name for branch in call.branches)]),
             )
+
+    def _seen(self, branch: Branch) -> HistoryConditioning | None:
+        if not branch.part:
+            return self.history if branch.history else None
+        if branch.part not in self.parts:
+            known = ", ".join(map(repr, self.parts)) or "none"
+            raise MPVGError(f"The guidance asks for the sub-history {branch.part!r}, but there is {known}.")
+        return self.parts[branch.part]
 
     def _embedding(self, branch: Branch) -> Tensor:
         if branch.text == "positive":
@@ -126,8 +137,10 @@ def _groups(weights: Mapping[Branch, float], batched: bool) -> list[tuple[Branch
     """The branches of each transformer call: one each, or all with the same token length together."""
     if not batched:
         return [(branch,) for branch in weights]
-    kinds = (tuple(branch for branch in weights if branch.history is history) for history in (False, True))
-    return [kind for kind in kinds if kind]
+    kinds: dict[tuple[bool, str], list[Branch]] = {}
+    for branch in weights:
+        kinds.setdefault((branch.history, branch.part), []).append(branch)
+    return [tuple(kinds[kind]) for kind in sorted(kinds)]
 
 
 def _stacked(rows: list[Tensor]) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mpvg_core.diffusion.guidance import Branch, HistoryGuidance, compose
+from mpvg_core.diffusion.guidance import WHOLE, Branch, HistoryGuidance, Segment, compose
 from mpvg_core.errors import InputError
 
 NEG, NEG_H = Branch("negative", False), Branch("negative", True)
@@ -115,3 +115,71 @@ def test_all_wrong_fields_are_named_together():
         "guidance schedule",
         "guidance interval",
     ]
+
+
+def test_a_segment_is_the_written_pull_towards_a_sub_history():
+    guidance = HistoryGuidance(6.0, 1.0, segments=(Segment(2.0, "shot 1"), Segment(0.5, "shot 2", "shot 1")))
+    one, two = Branch("positive", True, "shot 1"), Branch("positive", True, "shot 2")
+    assert guidance.weights() == {NEG_H: -5.0, POS: -3.0, POS_H: 7.0, one: 1.5, two: 0.5}
+
+
+def test_the_same_sub_history_twice_is_the_sum_of_the_weights():
+    once = HistoryGuidance(6.0, 0.0, segments=(Segment(0.75, "shot 1"),))
+    twice = HistoryGuidance(6.0, 0.0, segments=(Segment(0.5, "shot 1"), Segment(0.25, "shot 1")))
+    assert once.weights() == twice.weights()
+
+
+@given(scales, scales, forms)
+def test_a_segment_towards_the_whole_history_is_the_history_scale(text, pull, form):
+    named = HistoryGuidance(text, pull, form).weights()
+    segment = HistoryGuidance(text, 0.0, form, segments=(Segment(pull, WHOLE),)).weights()
+    assert segment == pytest.approx(named) or compose(segment, predictions()).allclose(
+        compose(named, predictions()), rtol=1e-4, atol=1e-4
+    )
+
+
+@given(scales, scales, scales, forms, st.booleans(), st.booleans())
+def test_weights_with_segments_sum_to_one(text, first, second, form, history, nothing):
+    segments = (Segment(first, "far", interval=(0.0, 0.5)), Segment(second, "near", WHOLE))
+    guidance = HistoryGuidance(text, 1.5, form, segments=segments)
+    for index in range(4):
+        weights = guidance.weights(index, 4, history=history, empty={"far"} if nothing else ())
+        assert sum(weights.values()) == pytest.approx(1.0, abs=1e-9)
+        assert all(weights.values())
+
+
+def test_segments_count_in_their_own_interval_only():
+    guidance = HistoryGuidance(6.0, 0.0, segments=(Segment(2.0, "far", interval=(0.5, 1.0)),))
+    plain = HistoryGuidance(6.0, 0.0).weights()
+    assert guidance.weights(1, 4) == plain
+    assert guidance.weights(2, 4) == {**plain, Branch("positive", True, "far"): 2.0, POS: -2.0}
+
+
+def test_segments_between_nothing_and_nothing_fall_away_bit_for_bit():
+    guidance = HistoryGuidance(
+        6.1, 0.0, segments=(Segment(0.3, "far"), Segment(0.7, WHOLE, "far"), Segment(0.1, "far", "far"))
+    )
+    assert guidance.weights(history=False, empty={"far"}) == HistoryGuidance(6.1, 0.0).weights(history=False)
+
+
+def test_without_the_whole_history_a_sub_history_still_counts():
+    weights = HistoryGuidance(1.0, 0.0, segments=(Segment(2.0, "far"),)).weights(history=False)
+    assert weights == {POS: -1.0, Branch("positive", True, "far"): 2.0}
+
+
+def test_the_base_is_what_knows_least():
+    guidance = HistoryGuidance(6.0, 1.0, segments=(Segment(2.0, "b"), Segment(3.0, "a")))
+    assert [branch.name for branch in guidance.weights()] == [
+        "negative+history",
+        "positive",
+        "positive+a",
+        "positive+b",
+        "positive+history",
+    ]
+
+
+def test_segments_out_of_range_are_errors():
+    with pytest.raises(InputError, match="finite"):
+        HistoryGuidance(segments=(Segment(float("nan"), "a"),))
+    with pytest.raises(InputError, match="interval"):
+        HistoryGuidance(segments=(Segment(1.0, "a", interval=(0.5, 0.1)),))
