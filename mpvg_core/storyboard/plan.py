@@ -112,8 +112,18 @@ def plan_film(
 
 
 def require_known_words(plan: FilmPlan, limits: ModelLimits) -> None:
-    """Raises `InputError` for every shot with words that the model cannot mean; a model that knows all words passes."""
-    if problems := [problem for shot in plan.shots for problem in _unknown_word_problems(shot, limits)]:
+    """Raises `InputError` for every shot with words that the model cannot mean, in its prompt or in what it should not
+    show; a model that knows all words passes.
+    """
+    problems: list[Problem] = []
+    negatives: set[str] = set()
+    for shot in plan.shots:
+        where = shot.where or shot_label(shot.name)
+        problems += _unknown_words(shot.full_prompt, limits, where)
+        if shot.negative not in negatives:  # the board's own holds for many shots and is told once
+            negatives.add(shot.negative)
+            problems += _unknown_words(shot.negative, limits, f"{where}: negative")
+    if problems:
         raise InputError(problems)
 
 
@@ -284,10 +294,6 @@ class _Planning:
         for part in parts:
             if part.name not in mentioned:
                 yield f"'{part.name}' is named in no shot"
-
-
-def _unknown_word_problems(shot: ShotPlan, limits: ModelLimits) -> Iterator[Problem]:
-    return _unknown_words(shot.full_prompt, limits, shot.where or shot_label(shot.name))
 
 
 def _unknown_words(text: str, limits: ModelLimits, where: str) -> Iterator[Problem]:

@@ -158,6 +158,24 @@ def test_words_that_a_small_model_does_not_know_are_noted_in_the_plan_and_refuse
     require_known_words(plan, limits_with())
 
 
+def test_words_of_the_negative_prompt_that_a_model_does_not_know_are_told_once(
+    limits_with: Callable[..., ModelLimits],
+) -> None:
+    known = {"a", "dog", "runs", "cat"}
+    limits = limits_with(
+        unknown_words=lambda text: [word for word in text.lower().strip(".").split() if word not in known],
+        known_words=tuple(sorted(known)),
+    )
+    board = "negative: A blur.\nshots:\n- A dog runs.\n- A dog.\n- {prompt: A cat., negative: A bird.}"
+    with pytest.raises(InputError) as caught:
+        require_known_words(plan_of(board, limits), limits)
+    told = [str(problem) for problem in caught.value.problems]
+    assert [line.partition(";")[0] for line in told] == [
+        "b.yaml:3: shot 1: negative: model 'toy' does not know 'blur'",
+        "b.yaml:5: shot 3: negative: model 'toy' does not know 'bird'",
+    ]
+
+
 def test_the_plan_as_json_holds_every_shot_resolved(limits: ModelLimits) -> None:
     film = plan_of("title: Pets\nstyle: Ink.\nshots: [A dog., {prompt: A cat., seconds: 1}]", limits).to_json()
     assert json.loads(json.dumps(film)) == film
