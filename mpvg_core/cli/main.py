@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import assemble, bench, dataset, evaluate, film, plan, queue, takes, train
+from . import assemble, bench, dataset, evaluate, film, plan, queue, scenes, takes, train
 from .outcome import show_tracebacks
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("plan")(plan.plan)
 app.command("queue")(queue.queue)
 app.command("assemble")(assemble.assemble)
 app.command("evaluate")(evaluate.evaluate)
+app.command("scenes")(scenes.scenes)
 app.add_typer(takes.app, name="takes")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(bench.app, name="bench")
