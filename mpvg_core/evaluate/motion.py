@@ -33,31 +33,36 @@ def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     what is around them; a block stays where it is unless elsewhere it fits clearly better.
 
     Fooled by noise (it moves everywhere) and by repeated patterns; blind to motion below half a pixel of the small
-    picture, and longer than 6.
+    picture, to motion longer than 6, and to its rim of 4 pixels.
     """
     old, new = grey(before), grey(after)
     height, width = (size // _BLOCK * _BLOCK for size in old.shape)
     old, new = old[:height, :width], new[:height, :width]
     padded = np.pad(old, _SEARCH, mode="edge")
-    still = _unlike(new - old)
-    best, moved = still - np.maximum(_DULL, 0.15 * still), np.zeros_like(still)
-    steps = range(-_SEARCH, _SEARCH + 1)
-    shifts = sorted(((dy, dx) for dy in steps for dx in steps if dy or dx), key=lambda s: s[0] ** 2 + s[1] ** 2)
-    for dy, dx in shifts:
-        seen = padded[_SEARCH + dy : _SEARCH + dy + height, _SEARCH + dx : _SEARCH + dx + width]
-        unlike = _unlike(new - seen)
-        better = unlike < best
-        best = np.where(better, unlike, best)
-        moved = np.where(better, np.hypot(dy, dx), moved)
-    return _strongest_mean(moved.ravel()) / min(old.shape)
+    still = _unlike((new - old)[:, None])[:, 0]  # [rows, columns] of blocks
+    steps = np.arange(-_SEARCH, _SEARCH + 1)
+    unlike = np.stack([_unlike(new[:, None] - _shifted(padded, _SEARCH + dy, new.shape)) for dy in steps])
+    far = np.hypot(steps[:, None, None, None], steps[None, None, :, None])
+    costs = (unlike + 1e-3 * far).swapaxes(1, 2).reshape(len(steps) ** 2, *still.shape)  # of equal fits the nearest
+    moved = np.broadcast_to(far.swapaxes(1, 2), (len(steps), len(steps), 1, 1)).reshape(-1)[costs.argmin(axis=0)]
+    moved = np.where(costs.min(axis=0) < still - np.maximum(_DULL, 0.15 * still), moved, 0.0)
+    inner = moved[1:-1, 1:-1] if min(moved.shape) > 2 else moved  # at the rim what comes in has no place it came from
+    return _strongest_mean(inner.ravel()) / min(old.shape)
+
+
+def _shifted(padded: Floats, top: int, shape: tuple[int, ...]) -> Floats:
+    """The old picture moved by every number of columns, [H, shifts, W]."""
+    windows: Floats = np.lib.stride_tricks.sliding_window_view(padded[top : top + shape[0]], shape[1], axis=1)
+    return windows
 
 
 def _unlike(differences: Floats) -> Floats:
-    """Mean absolute difference of each block and its surroundings, [rows, columns] of blocks."""
-    rows, columns = differences.shape[0] // _BLOCK, differences.shape[1] // _BLOCK
-    blocks = np.abs(differences).reshape(rows, _BLOCK, columns, _BLOCK).mean(axis=(1, 3))
-    around = np.pad(blocks, 1, mode="edge")
-    cross = around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]
+    """Mean absolute difference of each block and its surroundings: [H, n, W] gives [rows, n, columns]."""
+    height, count, width = differences.shape
+    parts = np.abs(differences).reshape(height // _BLOCK, _BLOCK, count, width // _BLOCK, _BLOCK)
+    blocks = parts.mean(axis=(1, 4))
+    around = np.pad(blocks, ((1, 1), (0, 0), (1, 1)), mode="edge")
+    cross = around[:-2, :, 1:-1] + around[2:, :, 1:-1] + around[1:-1, :, :-2] + around[1:-1, :, 2:]
     mean: Floats = (2 * blocks + 0.5 * cross) / 4
     return mean
 

@@ -55,7 +55,8 @@ def _colour(colours: Floats, weights: Floats) -> Floats:
 
 
 def _shape(shades: Floats, weights: Floats) -> Floats:
-    """Square roots of the edges' directions in the cells of the box around the weights, a unit vector [128]."""
+    """Square roots of the edges' directions in the cells of the box around the weights, a unit vector [128]; a picture
+    without edges is said to have them evenly, so that it is like itself."""
     down, right = np.gradient(shades)
     strength = np.hypot(down, right) * weights
     direction = ((np.arctan2(down, right) / np.pi) % 1 * _DIRECTIONS + 0.5).astype(np.int64) % _DIRECTIONS
@@ -63,7 +64,8 @@ def _shape(shades: Floats, weights: Floats) -> Floats:
     rows = np.clip((np.arange(len(shades)) - top) * _CELLS // max(bottom - top, 1), 0, _CELLS - 1)
     columns = np.clip((np.arange(shades.shape[1]) - left) * _CELLS // max(right_end - left, 1), 0, _CELLS - 1)
     flat = (rows[:, None] * _CELLS + columns[None, :]) * _DIRECTIONS + direction
-    return _unit(np.sqrt(np.bincount(flat.ravel(), strength.ravel(), _CELLS * _CELLS * _DIRECTIONS)))
+    edges = np.bincount(flat.ravel(), strength.ravel(), _CELLS * _CELLS * _DIRECTIONS)
+    return _unit(np.sqrt(edges if edges.any() else np.ones_like(edges)))
 
 
 def box_around(weights: Floats, share: float = 0.01) -> tuple[int, int, int, int]:

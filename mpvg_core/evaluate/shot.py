@@ -21,7 +21,7 @@ from .sampling import EvenSample, evenly, reduced
 from .sharpness import contrast, neighbour_likeness, sharpness
 
 SAMPLES = 8
-"""At least so many frames of a shot are described, at most twice as many; motion and flicker look at all of them."""
+"""At least so many frames of a shot are described, and pairs of frames looked at for motion; at most twice as many."""
 _MOMENTS, _PICTURE = 5, 128  # of the contact sheet: pictures a shot, their height in pixels
 _THUMB = 16
 
@@ -73,16 +73,17 @@ def measure_shot(
     step = max(1, round(fps / 8))
     sample: EvenSample[NDArray[np.uint8]] = EvenSample(SAMPLES)
     moments: EvenSample[NDArray[np.uint8]] = EvenSample(2 * _MOMENTS)
+    pairs: EvenSample[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = EvenSample(SAMPLES)
     recent: deque[NDArray[np.uint8]] = deque(maxlen=step)
     lights: deque[Floats] = deque(maxlen=3)
-    changes, flows, flickers, sharp = _Mean(), _Mean(), _Mean(), _Mean()
+    changes, flickers, sharp = _Mean(), _Mean(), _Mean()
     for frame in frames:
         sample.add(reduced(frame, features.side))
         moments.add(_picture(frame))
         small = reduced(frame, SIDE)
         if len(recent) == step:
             changes.add(change(recent[0], small))
-            flows.add(flow(recent[0], small))
+            pairs.add((recent[0], small))
         recent.append(small)
         lights.append(light(small))
         if len(lights) == 3:
@@ -101,7 +102,7 @@ def measure_shot(
         frames=sharp.count,
         subject=steadiness(subject),
         place=steadiness(place),
-        motion=flows.value,
+        motion=float(np.mean([flow(*pair) for pair in pairs.items])) if pairs.items else 0.0,
         change=changes.value,
         flicker=flickers.value,
         sharpness=sharp.value,
