@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from mpvg_core.diffusion.frames import latent_frames
 from mpvg_core.diffusion.guidance import HistoryGuidance
@@ -234,6 +237,43 @@ def test_the_memory_is_that_of_one_window_however_long_the_clip(positive, negati
         assert backbone.alive == 0
         found.add((backbone.most, backbone.largest))
     assert found == {(2 * WINDOW, WINDOW * 4 * 8 * 8)}  # the two branches of one window
+
+
+class LiveBytes(TorchDispatchMode):
+    """The most bytes of storages that calculations keep alive at the same time."""
+
+    def __init__(self):
+        super().__init__()
+        self.users, self.now, self.peak = Counter(), 0, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                place, size = storage.data_ptr(), storage.nbytes()
+                self.now += size * (not self.users[place])
+                self.users[place] += 1
+                weakref.finalize(tensor, self.released, place, size)
+        self.peak = max(self.peak, self.now)
+        return result
+
+    def released(self, place, size):
+        self.users[place] -= 1
+        self.now -= size * (not self.users[place])
+
+
+@torch.no_grad()
+def test_a_step_of_twice_the_frames_takes_no_more_memory_latents_aside(make_backbone, positive, negative, normal):
+    backbone, peaks = make_backbone("2b"), []
+    guided = Guided(backbone, positive, negative, None, HistoryGuidance(4.0, 0.0))
+    for frames in (9, 18, 36):
+        latents, predict = normal(4, 1, frames, 4, 8, 8), codenoise(plan_windows(frames, WINDOW, 1)).predict(guided)
+        with LiveBytes() as live:
+            predict(latents, Step(0, 1, torch.tensor(999)))
+        peaks.append(live.peak - 2 * latents.numel() * 4)  # of the whole length: the latents and the fused prediction
+    assert max(peaks) < 1.05 * min(peaks)
+    assert min(peaks) > 10 * WINDOW * 4 * 8 * 8 * 4  # the transformer's own work was seen
 
 
 def test_bfloat16_latents_are_fused_in_float32(positive, negative, normal):
