@@ -36,7 +36,7 @@ def scenes(
     ] = False,
     backend: Annotated[str, typer.Option(help="own or pyscenedetect (its filter is merge).")] = "own",
 ) -> None:
-    """Print the scenes of each video, with time codes and scores. A video that cannot be read does not stop the rest."""
+    """Print the scenes of each video, with time codes and scores; what cannot be read does not stop the rest."""
     from ..evaluate.cuts import CutSettings
     from ..evaluate.scan import scan_film
 

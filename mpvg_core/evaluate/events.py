@@ -71,7 +71,8 @@ class _Fade:
     start: int
     end: int
     quality: float
-    black: bool  # begins or ends in black
+    from_black: bool
+    to_black: bool
 
 
 class Events:
@@ -165,7 +166,8 @@ class Events:
             start,
             end,
             change - float(strays.mean()),
-            bool(dark_before or dark_after),
+            bool(dark_before),
+            bool(dark_after),
         )
 
     def _keep(self, fade: _Fade) -> None:
@@ -186,10 +188,15 @@ class Events:
                 changes.append(Change(number, number))
                 self._last_cut = number
         edge = self._open[0] if self._open else self._count
-        for fade in sorted(self._fades, key=lambda fade: fade.start):
-            if final or (fade.end < edge and self._seen_enough(fade.end)):
+        while fades := sorted(self._fades, key=lambda fade: fade.start):
+            through_black = len(fades) > 1 and fades[0].to_black and fades[1].from_black
+            together = fades[: 2 if through_black and fades[1].start - fades[0].end <= _SHORT else 1]
+            end = together[-1].end
+            if not final and not (end < edge and self._seen_enough(end)):
+                break
+            for fade in together:
                 self._fades.remove(fade)
-                changes.append(Change(fade.start, fade.end))
+            changes.append(Change(together[0].start, end))
         return changes
 
     def _seen_enough(self, number: int) -> bool:
