@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpvg_core.diffusion.noise import shot_noise
@@ -15,6 +15,7 @@ from mpvg_core.methods.windows import plan_windows
 sizes = st.integers(1, 15).flatmap(lambda w: st.tuples(st.integers(1, 80), st.just(w), st.integers(0, w - 1)))
 
 
+@settings(max_examples=60, deadline=None)
 @given(sizes, st.integers(0, 5))
 def test_every_window_sees_every_frame_of_noise_once_the_last_one_too(size, seed):
     frames, window, overlap = size

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpvg_core.diffusion.guidance import HistoryGuidance
@@ -39,6 +39,7 @@ def test_with_every_frame_a_key_the_film_has_nuwa_xls_number_of_frames(length, d
     assert [len(level) for level in plan.levels] == [(length - 1) ** d for d in range(depth + 1)]
 
 
+@settings(max_examples=60, deadline=None)
 @given(plans)
 def test_clips_of_a_level_cover_the_film_and_share_their_end_points_alone(asked):
     length, depth, keys = asked
@@ -52,6 +53,7 @@ def test_clips_of_a_level_cover_the_film_and_share_their_end_points_alone(asked)
     assert [frame for segment in plan.levels[-1] for frame in segment.frames[:-1]] == list(range(plan.frames - 1))
 
 
+@settings(max_examples=60, deadline=None)
 @given(plans)
 def test_the_ends_of_a_clip_are_neighbouring_keys_of_the_level_above(asked):
     plan = plan_infill(*asked)

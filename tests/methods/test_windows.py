@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpvg_core.errors import InputError
@@ -15,6 +15,7 @@ from mpvg_core.methods.windows import WEIGHT_FORMS, plan_windows, window_shares
 sizes = st.integers(1, 20).flatmap(lambda w: st.tuples(st.integers(1, 90), st.just(w), st.integers(0, w - 1)))
 
 
+@settings(max_examples=60, deadline=None)
 @given(sizes)
 def test_windows_cover_every_frame_of_any_clip_and_end_with_it(size):
     frames, window, overlap = size
@@ -24,6 +25,7 @@ def test_windows_cover_every_frame_of_any_clip_and_end_with_it(size):
     assert (windows[0].start, windows[-1].stop) == (0, frames)
 
 
+@settings(max_examples=60, deadline=None)
 @given(sizes)
 def test_neighbours_share_the_overlap_and_only_the_last_may_share_more(size):
     frames, window, overlap = size
@@ -33,6 +35,7 @@ def test_neighbours_share_the_overlap_and_only_the_last_may_share_more(size):
     assert all(overlap <= count < window for count in shared[-1:])
 
 
+@settings(max_examples=60, deadline=None)
 @given(sizes)
 def test_the_number_of_windows_grows_linearly_with_the_length(size):
     frames, window, overlap = size
@@ -42,6 +45,7 @@ def test_the_number_of_windows_grows_linearly_with_the_length(size):
     assert len(plan_windows(max(frames, window) + stride, window, overlap)) == len(windows) + 1
 
 
+@settings(max_examples=60, deadline=None)
 @given(sizes, st.sampled_from(WEIGHT_FORMS), st.floats(0.01, 1.0))
 def test_shares_sum_to_one_in_every_frame(size, form, damp):
     windows = plan_windows(*size)
