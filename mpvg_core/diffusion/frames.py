@@ -45,3 +45,11 @@ def pixel_frames(latents: int, temporal_compression: int = TEMPORAL_COMPRESSION)
         remedy = f"take {latents - 1} or {latents + 1}" if latents > 0 else ""
         raise InputError(Problem("latent frames", f"{latents} latent frames", "an odd number of at least 1", remedy))
     return 1 + temporal_compression * (latents - 1)
+
+
+def pixel_frames_of(latents: range, temporal_compression: int = TEMPORAL_COMPRESSION) -> range:
+    """The pixel frames of a decoded clip that its latent frames `latents` describe: those of a window or a prompt."""
+    if not len(latents) or latents.start < 0 or latents.step != 1:
+        raise ValueError(f"{latents} are no latent frames of a clip")
+    first = 0 if latents.start == 0 else temporal_compression * (latents.start - 1) + 1
+    return range(first, temporal_compression * (latents.stop - 1) + 1)
