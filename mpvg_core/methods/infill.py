@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.predict import Guided
-from ..diffusion.sampler import Constrain
+from ..diffusion.sampler import Constrain, StepInfo
 from ..diffusion.schedule import Stepper
 from ..errors import InputError, MPVGError, Problem
 from .technique import Technique, sample_with
@@ -186,8 +186,10 @@ def shoot_with(
     noise: Callable[[Segment], Tensor],
     prompt: Callable[[Segment], Tensor] | None = None,
     techniques: Sequence[Technique] = (),
+    *,
+    on_step: Callable[[StepInfo], None] | None = None,
 ) -> Shoot:
-    """`Shoot` by the one loop: clips of a batch are rows of it.
+    """`Shoot` by the one loop, with more `techniques` and told of every step: clips of a batch are rows of it.
 
     stepper: for some clips; DPM needs a generator for each of them, or a clip would depend on its neighbours.
     noise: a clip's own, [1, F, C, h, w]. prompt: a clip's embedding [1, L, D] in place of the `guided` one.
@@ -201,6 +203,6 @@ def shoot_with(
         negative = guided.negative.expand(count, -1, -1) if guided.negative is not None else None
         rows = replace(guided, positive=positive, negative=negative)
         start = torch.cat([noise(segment) for segment in segments])
-        return sample_with([*techniques, *held], rows, stepper(segments), start)
+        return sample_with([*techniques, *held], rows, stepper(segments), start, on_step=on_step)
 
     return shoot
