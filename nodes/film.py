@@ -111,8 +111,11 @@ class FilmStoryboard(io.ComfyNode):
         )
         node = str(cls.hidden.unique_id)
         pace = Pace(settings.steps)
+        notes = [*plan.notes]
 
         def on_event(event: Any) -> None:
+            if event.kind == "note":
+                notes.append(event.text)
             if line := pace(event):
                 host.say(node, line)
 
@@ -132,7 +135,7 @@ class FilmStoryboard(io.ComfyNode):
         shot = None
         for errand in filming.errands:
             before: dict[str, Any] = {} if shot is None else {"before": shot.out(0)}
-            work = Assignment.of(errand, filming, model, node)
+            work = Assignment.of(errand, filming, model, node, () if before else notes)
             shot = graph.node("MPVG_FilmShot", id=f"shot-{errand.number}", work=work, **before)
         assert shot is not None, "a storyboard has at least one shot"
         return io.NodeOutput(shot.out(1), expand=graph.finalize())
@@ -160,8 +163,13 @@ class FilmShot(io.ComfyNode):
     @classmethod
     @host.plain_words
     def execute(cls, work: Assignment, before: FilmedSoFar | None = None) -> io.NodeOutput:
+        from ..mpvg_core.errors import InputError, Problem
         from ..mpvg_core.film.record import write_record
 
+        if not isinstance(work, Assignment):
+            raise InputError(
+                Problem("work", "is no shot of a film", remedy="use Film Storyboard, which makes this node")
+            )
         filming, model = work.filming, work.model
         progress = host.Progress(filming.settings.steps)
         filming.on_step = lambda info: progress.show(info.index + 1, step_picture(model, info))
@@ -345,5 +353,6 @@ def _card(work: Assignment, take: Take | None) -> dict[str, Any]:
         "action": errand.action,
         "take": take.id if take is not None else "",
         "clip": host.output_file(take.clip) if take is not None else None,
+        "notes": [*work.notes, *errand.shot.notes],
         "remembers": [{"shot": memory.shot, "words": " ".join(memory.pieces)} for memory in errand.memories],
     }

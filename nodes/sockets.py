@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,10 +132,14 @@ class Assignment(str):
     errand: Errand
     model: FilmModel
     shown_on: str  # the id of the node whose progress this is
+    notes: tuple[str, ...]  # on the film as a whole, shown with this shot
 
     @classmethod
-    def of(cls, errand: Errand, filming: Filming, model: FilmModel, shown_on: str) -> Assignment:
+    def of(
+        cls, errand: Errand, filming: Filming, model: FilmModel, shown_on: str, notes: Sequence[str] = ()
+    ) -> Assignment:
         there = errand.take.id if errand.take else uuid.uuid4().hex if errand.action == "film" else ""
         made = cls(f"{errand.id} {errand.action} {there}")
         made.filming, made.errand, made.model, made.shown_on = filming, errand, model, shown_on
+        made.notes = tuple(notes)
         return made

@@ -44,6 +44,7 @@ const style = element(
 .mpvg-row + .mpvg-row { border-top: 1px solid var(--border-color, #444); }
 .mpvg-picture { width: 64px; height: 64px; object-fit: cover; border-radius: 4px; image-rendering: pixelated; flex: none; }
 .mpvg-faint { opacity: 0.65; }
+.mpvg-note { color: #e0b050; }
 .mpvg-kept { background: #2f6f4f; color: #fff; border-radius: 3px; padding: 0 3px; }
 .mpvg-kept sub { opacity: 0.85; padding-left: 3px; }
 .mpvg-strip { display: flex; gap: 8px; overflow-x: auto; }

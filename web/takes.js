@@ -1,4 +1,4 @@
-// Film Storyboard: the film as it appears, a row a shot, each with its clip and what it remembers.
+// Film Storyboard: the film as it appears, a row a shot, each with its clip, what it remembers and what is to be noted.
 import { address, element } from "./panel.js";
 import { say } from "./words.js";
 
@@ -25,6 +25,7 @@ function rowOf(card) {
   text.append(element("div", "mpvg-faint", memories.length ? `${say("remembers")} ${memories.join("; ")}` : ""));
   const take = card.take ? `${say("take")} ${card.take}` : say("no take");
   text.append(element("div", "mpvg-faint", card.action === "film" ? take : `${take}, ${say(card.action)}`));
+  for (const note of card.notes ?? []) text.append(element("div", "mpvg-note", note));
   row.append(text);
   return row;
 }

@@ -108,6 +108,13 @@ def test_after_a_killed_server_a_film_goes_on_where_it_was(tmp_path: Path) -> No
         server.stop()
 
 
+def test_what_was_taken_otherwise_than_written_is_noted_on_the_shot(server: host.Server) -> None:
+    text = "cast:\n  Mia: a red star\n" + board("noted", ACTORS[:2]).replace("frames: 9", "frames: 10", 1)
+    outcome = server.run(graph(text))
+    cards = [card for done in outcome.of("executed") for card in ((done["output"] or {}).get("mpvg_takes") or ())]
+    assert [card["notes"] for card in cards] == [["'Mia' is named in no shot", "10 frames rounded to 9"], []]
+
+
 def test_a_model_that_gave_way_to_others_films_on_when_it_is_needed_again(server: host.Server) -> None:
     assert server.run(graph(board("gives way", ACTORS[:1]))).filmed == [1]
     server.post("/free", {"unload_models": True})
@@ -176,6 +183,13 @@ def test_a_bad_storyboard_is_refused_when_it_is_queued(server: host.Server, text
     assert outcome.refused is not None
     (error,) = outcome.refused["node_errors"]["board"]["errors"]
     assert expected in error["details"]
+
+
+def test_a_film_shot_by_itself_is_refused_in_words(server: host.Server) -> None:
+    alone = graph(board("x", ACTORS[:1]))
+    alone["film"] = {"class_type": "MPVG_FilmShot", "inputs": {"work": "shot 1"}}
+    alone["join"]["inputs"]["film"] = ["film", 1]
+    assert "use Film Storyboard" in server.run(alone).message
 
 
 def test_a_missing_model_is_refused_when_it_is_queued(server: host.Server) -> None:
