@@ -55,13 +55,17 @@ def evaluate(
     from ..evaluate.cuts import CutSettings
     from ..evaluate.features import load_features
     from ..evaluate.reel import open_reel
-    from ..evaluate.report import write_report
-    from ..evaluate.vbench import run_vbench
+    from ..evaluate.report import require_report, write_report
+    from ..evaluate.vbench import require_vbench, run_vbench
     from ..evaluate.wording import summary_lines
 
     cast, scenery = _names(board, actors, places)
     described_by = load_features(features.value, encoder)
     clips = _clips(film) if vbench else {}
+    if vbench:
+        require_vbench()
+    if report is not None:
+        require_report(report)
     reel = open_reel(film, CutSettings(threshold=threshold, min_frames=min_frames), actors=cast, places=scenery)
     measured = measure(reel, described_by, lambda name: typer.echo(f"measuring {name}", err=True))
     rated = run_vbench(clips) if vbench else None

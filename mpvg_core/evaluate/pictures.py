@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from io import BytesIO
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 INK, FAINT, LINE, BLUE, RED = "#23262b", "#6b727c", "#d9dce1", "#2f6db5", "#c2452d"
 _NUMBERS_UP_TO = 12  # shots; beyond, a matrix shows colours only
+_WIDER_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "WenQuanYi Micro Hei", "Microsoft YaHei", "PingFang SC", "SimSun")
 _STYLE = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -59,7 +61,8 @@ def draw_overview(measured: Consistency, width: int = 1200) -> NDArray[np.uint8]
         _curve(figure.add_subplot(grid[1, :]), measured)
         _matrix(figure.add_subplot(grid[2, 0]), measured, "subject")
         _matrix(figure.add_subplot(grid[2, 1]), measured, "place")
-        figure.suptitle(f"{measured.reel.title}: consistency by {measured.features}", x=0.012, ha="left", fontsize=14)
+        title = f"{measured.reel.title}: consistency by {measured.features}"
+        figure.suptitle(title, x=0.012, ha="left", fontsize=14, family=_fonts_for(title))
         figure.canvas.draw()
         return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
 
@@ -145,15 +148,30 @@ def _figure(width: float, height: float, dpi: float = 100) -> Figure:
     return figure
 
 
+def _fonts_for(text: str) -> list[str]:
+    """Matplotlib's own font, and for letters beyond it those of this machine that have more."""
+    if all(ord(letter) < 0x2E80 for letter in text):
+        return ["DejaVu Sans"]
+    from matplotlib.font_manager import get_font_names
+
+    return ["DejaVu Sans", *(name for name in _WIDER_FONTS if name in get_font_names())]
+
+
 def _svg(figure: Figure) -> bytes:
     file = BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
 
 
-def _style() -> AbstractContextManager[Any]:
+def require_matplotlib() -> ModuleType:
+    """The module matplotlib. Raises MPVGError, naming the extra, without it."""
     try:
         import matplotlib
     except ImportError as error:
         raise MPVGError("a report needs matplotlib: pip install 'mpvg[report]'") from error
-    return matplotlib.rc_context(_STYLE)
+    return matplotlib  # type: ignore[no-any-return]
+
+
+def _style() -> AbstractContextManager[Any]:
+    style: AbstractContextManager[Any] = require_matplotlib().rc_context(_STYLE)
+    return style

@@ -16,7 +16,7 @@ from PIL import Image
 from ..errors import InputError, Problem
 from ..film.durable import move_into_place
 from .consistency import Consistency, MeasuredShot
-from .pictures import draw_curve, draw_likeness
+from .pictures import draw_curve, draw_likeness, require_matplotlib
 from .wording import FIGURES, cuts_in_words, shown
 
 _STYLE = """
@@ -58,15 +58,21 @@ dt { font-weight: 600; margin-top: 8px; } dd { margin: 0; }
 
 
 def write_report(measured: Consistency, target: Path) -> None:
-    """Write the page to `target`, whole or not at all. Raises InputError where its folder is missing."""
-    if not target.parent.is_dir():
-        raise InputError(Problem("--report", f"{target.parent} is not there", "a folder", "make it first"))
+    """Write the page to `target`, whole or not at all. Raises as `require_report` does."""
+    require_report(target)
     temporary = target.with_name(f".{target.name}.part")
     try:
         temporary.write_bytes(report_page(measured).encode())
         move_into_place(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_report(target: Path) -> None:
+    """Raises InputError where the folder of `target` is missing, MPVGError without matplotlib."""
+    if not target.parent.is_dir():
+        raise InputError(Problem("--report", f"{target.parent} is not there", "a folder", "make it first"))
+    require_matplotlib()
 
 
 def report_page(measured: Consistency) -> str:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ..errors import InputError, MPVGError, Problem
@@ -37,13 +38,7 @@ def run_vbench(
     """
     if unknown := [name for name in dimensions if name not in DIMENSIONS]:
         raise InputError(Problem("--vbench", f"{', '.join(unknown)} cannot be rated", ", ".join(DIMENSIONS)))
-    try:
-        library = import_module("vbench")
-    except ImportError as error:
-        remedy = (
-            "install it in this environment: pip install vbench (it needs a CUDA build of torch and fetches networks)"
-        )
-        raise InputError(Problem("--vbench", f"vbench cannot be imported ({error})", remedy=remedy)) from error
+    library = require_vbench()
     with tempfile.TemporaryDirectory() as folder:
         links = _linked(clips, Path(folder) / "clips")
         info = Path(folder) / "full_info.json"
@@ -62,6 +57,15 @@ def run_vbench(
         except Exception as error:
             raise MPVGError(f"vbench failed: {type(error).__name__}: {error}") from error
         return {dimension: _by_shot(dimension, found, links) for dimension in dimensions}
+
+
+def require_vbench() -> ModuleType:
+    """The module vbench. Raises InputError, saying how to install it, when it cannot be imported."""
+    try:
+        return import_module("vbench")
+    except ImportError as error:
+        remedy = "install it in this environment: pip install vbench (it needs a CUDA build of torch, fetches networks)"
+        raise InputError(Problem("--vbench", f"vbench cannot be imported ({error})", remedy=remedy)) from error
 
 
 def _linked(clips: Mapping[str, Path], folder: Path) -> dict[str, str]:
