@@ -22,10 +22,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-
-HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
-
 from cut_films import KINDS, LOOK_ALIKES, Kind, make_film
 
 from mpvg_core.evaluate.cuts import CutSettings, find_scenes
@@ -33,6 +29,7 @@ from mpvg_core.evaluate.scan import scan_film
 from mpvg_core.film.ffmpeg import address, failure, start
 from mpvg_core.film.video import VideoWriter
 
+HERE = Path(__file__).resolve()
 HELD_OUT = 1000  # the first seed of films that no constant was chosen on
 
 

@@ -117,7 +117,7 @@ class Events:
     def _look_for_fades(self, final: bool = False) -> None:
         now = self._count - 1
         for length in _LENGTHS:
-            beside = max(1, length // 2)
+            beside = max(2, length // 2)
             for end in range(max(now - beside, 1), now + 1) if final else (now - beside,):
                 start = end - length
                 if start < self._first or (length > _SHORT and self._at(end).time - self._at(start).time > _LONGEST):
@@ -171,12 +171,10 @@ class Events:
         )
 
     def _keep(self, fade: _Fade) -> None:
-        for other in self._fades:
-            if fade.start < other.end and other.start < fade.end:
-                if fade.quality > other.quality:
-                    self._fades[self._fades.index(other)] = fade
-                return
-        self._fades.append(fade)
+        """Keep the best of those that overlap."""
+        rivals = [other for other in self._fades if fade.start < other.end and other.start < fade.end]
+        if all(fade.quality > other.quality for other in rivals):
+            self._fades = [*(other for other in self._fades if other not in rivals), fade]
 
     # ----------------------------------------------------------------------------------------------------------- cuts
 
