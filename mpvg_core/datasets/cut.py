@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ _LEAST_BETWEEN = 0.5  # seconds between two cuts
 _AFTERWARDS = 2.0  # seconds looked at behind a transition, so that no cut in its clip is missed
 _LOOKS = 256  # frames between two looks whether enough has been seen
 _STRIP, _GAP, _PAPER = 120, 4, "#15171b"  # a clip's strip: height of its pictures and space between them, pixels
+
+_ECHOES = ("Task finished", "Terminating thread", "Error opening input file")
 
 
 class DamagedVideo(MPVGError):
@@ -163,7 +166,7 @@ def _header(source: Path) -> VideoInfo:
     try:
         return probe(source)
     except MPVGError as error:
-        raise DamagedVideo(str(error)) from error
+        raise DamagedVideo(_plainly(error, source)) from error
 
 
 def _frames(
@@ -171,15 +174,26 @@ def _frames(
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """A video's frames; what goes wrong in reading them is the video's fault, and told as such."""
     stream = read_frames(source, size=size, scaling=scaling, threads=threads)
+    time = 0.0
     while True:
         stop()
         try:
             item = next(stream, None)
         except MPVGError as error:
-            raise DamagedVideo(str(error)) from error
+            raise DamagedVideo(f"{_plainly(error, source)} (after {time:.2f} s)") from error
         if item is None:
             return
+        time = item[0]
         yield item
+
+
+def _plainly(error: MPVGError, source: Path) -> str:
+    """What is wrong, without the file's name, addresses in memory and what a decoder says of its own end."""
+    text = re.sub(r"\[[^\]]* @ 0x[0-9a-f]+\] *", "", str(error))
+    for name in (f"{source}: ", f"{source.name}: "):
+        text = text.removeprefix(name)
+    parts = [part for part in text.split(" / ") if not part.startswith(_ECHOES)]
+    return " / ".join(dict.fromkeys(parts)) or text
 
 
 def _write_clips(

@@ -113,7 +113,7 @@ def probe(path: Path) -> VideoInfo:
     if sizes is None:
         raise _no_video(path)
     width, height = int(sizes[1]), int(sizes[2])
-    turned = re.search(r"displaymatrix: rotation of (-?[\d.]+)", said)
+    turned = re.search(r"display ?matrix: rotation of (-?[\d.]+)", said, re.IGNORECASE)
     if turned and round(float(turned[1]) / 90) % 2:
         width, height = height, width
     rate = re.search(r"([\d.]+)(k?) fps", described[0])

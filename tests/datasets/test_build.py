@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from made import scene, write_video
@@ -306,3 +308,14 @@ def test_several_processes_build_what_one_does(desk, tmp_path):
     shutil.rmtree(desk.out)
     assert desk.build(jobs=2).as_json() == alone
     assert {file.relative_to(desk.out): file.read_bytes() for file in desk.out.rglob("*.mp4")} == bytes_alone
+
+
+def test_a_picture_that_the_file_turns_upright_is_not_squeezed(desk, tmp_path):
+    lying = write_video(tmp_path / "lying.mp4", "beach snow", [17, 17], size=(256, 384))
+    turn = ["-display_rotation", "90", "-i", str(lying), "-c", "copy", str(desk.videos / "a.mp4")]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *turn], check=True)
+    manifest = desk.build(Speaker(), size=(384, 256))
+    assert (manifest.videos[0].width, manifest.videos[0].height) == (384, 256)
+    (story,) = iter_stories(desk.out)
+    drawn = scene("beach", 17)[:, np.arange(384) * 64 // 384][:, :, np.arange(256) * 64 // 256]
+    assert same_pictures(story.shots[0].clip.read(), np.rot90(drawn, axes=(1, 2)))
