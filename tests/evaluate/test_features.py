@@ -25,7 +25,7 @@ class MeanColour:
         return self._unit(np.array([picture.reshape(-1, 3).mean(axis=0) - 128 for picture in pictures]))
 
     def texts(self, texts):
-        return self._unit(np.array([[0, 1, 0] if "Actor 2" in text else [1, 0, 0] for text in texts]))
+        return self._unit(np.array([[-1, 0, 0] if "Actor 2" in text else [1, 0, 0] for text in texts]))
 
     @staticmethod
     def _unit(vectors):
