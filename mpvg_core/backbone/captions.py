@@ -59,6 +59,9 @@ class BlipCaptioner:
         text: str = self._processor.batch_decode(tokens, skip_special_tokens=True)[0]
         return text.strip()
 
+    def stop(self) -> None:
+        """Nothing waits here: a sentence takes a moment."""
+
 
 def _require_blip(folder: Path) -> None:
     """Raises InputError for a folder that is no BLIP for captions, before anything heavy is loaded."""

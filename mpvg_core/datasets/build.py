@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from .describe import Captioner, Captions, caption_video
 from .files import FOLDERS, MANIFEST, PAGE, STORY, TRANSITION, VERSION, read_object
 from .manifest import Manifest, VideoReport
 from .page import write_page
-from .pool import Workers, stop_if_told
+from .pool import Stopped, Workers, stop_if_told
 from .prompts import tidy_caption, transition_prompts
 from .settings import ClipSettings
 from .sources import Found, Source
@@ -170,7 +171,8 @@ class _Describing:
         self._captioner, self._settings, self._total, self._say = captioner, settings, total, say
         self._threads = ThreadPoolExecutor(captioner.at_once if captioner else 1)
         self._waiting: dict[int, Future[VideoReport]] = {}
-        self._done = 0
+        self._done = count(1)
+        self._ended = False
 
     def add(self, index: int, source: Source, home: Path, sha256: str, found: CutVideo) -> None:
         self._waiting[index] = self._threads.submit(self._describe, source, home, sha256, found)
@@ -182,16 +184,22 @@ class _Describing:
         return {index: future.result() for index, future in self._waiting.items()}
 
     def _describe(self, source: Source, home: Path, sha256: str, found: CutVideo) -> VideoReport:
-        captions = caption_video(home, found, source.captions, self._captioner, self._settings)
+        captions = caption_video(home, found, source.captions, self._captioner, self._settings, self._stop_if_ended)
         report = _report(source, home, sha256, found, captions, self._settings)
-        self._done += 1
-        self._say(Step("described", source.name, self._done, self._total))
+        self._say(Step("described", source.name, next(self._done), self._total))
         return report
+
+    def _stop_if_ended(self) -> None:
+        if self._ended:
+            raise Stopped
 
     def __enter__(self) -> _Describing:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
+        if self._captioner is not None:
+            self._captioner.stop()
         self._threads.shutdown(cancel_futures=True)
 
 

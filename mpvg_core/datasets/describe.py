@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MPVGError
 from ..film.durable import move_into_place, readable_json
-from .cut import CutVideo, PlannedClip
+from .cut import CutVideo, PlannedClip, Stop
 from .files import CAPTIONS, VERSION, read_object
 from .prompts import tidy_caption
 from .read import Clip
@@ -40,6 +40,9 @@ class Captioner(Protocol):
         Raises CaptionRefused when there is none for these pictures, MPVGError when there can be none at all.
         """
 
+    def stop(self) -> None:
+        """The build ends: whoever waits in `describe` need not wait any longer, and raises Stopped."""
+
 
 class CaptionRefused(MPVGError):
     """The model says nothing about this clip, and may about others."""
@@ -60,11 +63,12 @@ def caption_video(
     sidecars: Sequence[Path],
     captioner: Captioner | None,
     settings: ClipSettings,
+    stop: Stop,
 ) -> Captions:
     """The captions of a video's clips. Text beside the video comes first, for the rest the captioner is asked.
 
     What a captioner said is kept in captions.json at once, and never asked for again as long as the captioner is the
-    same.
+    same. Raises what `stop` raises, which is called before every question.
     """
     faults: list[str] = []
     given: dict[str, str] = {}
@@ -82,6 +86,7 @@ def caption_video(
             elif captioner is not None:
                 text = book.said(part, captioner.name)
                 if text is None:
+                    stop()
                     pictures = _pictures(home, clip, part, settings)
                     try:
                         text = tidy_caption(captioner.describe(pictures, [*words.values()][-EARLIER:]))

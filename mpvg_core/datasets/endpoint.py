@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import random
-import time
+import threading
 from collections.abc import Callable, Sequence
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any
@@ -24,6 +24,7 @@ from PIL import Image
 
 from ..errors import InputError, MPVGError, Problem
 from .describe import CaptionRefused
+from .pool import Stopped
 
 INSTRUCTION = (
     "These pictures are taken from one scene of a film, in order. Say in one sentence of at most 30 words what the"
@@ -55,7 +56,7 @@ class Endpoint:
         at_once: int = 4,
         instruction: str = INSTRUCTION,
         timeout: float = 120.0,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -72,7 +73,8 @@ class Endpoint:
         path = parts.path.rstrip("/").removesuffix("/chat/completions")
         self._url = urlunsplit((parts.scheme, parts.netloc, f"{path}/chat/completions", "", ""))
         self._model, self._key, self._instruction = model, key.strip() if key else "", instruction
-        self._timeout, self._sleep, self._at_once = timeout, sleep, at_once
+        self._stopped = threading.Event()
+        self._timeout, self._sleep, self._at_once = timeout, sleep or self._stopped.wait, at_once
         self._opener = build_opener(_NoRedirect)
 
     @property
@@ -92,6 +94,9 @@ class Endpoint:
         content += [{"type": "image_url", "image_url": {"url": data_url(picture)}} for picture in pictures]
         body = {"model": self._model, "messages": [{"role": "user", "content": content}], "max_tokens": _TOKENS}
         return self._caption(self._post(json.dumps(body).encode()))
+
+    def stop(self) -> None:
+        self._stopped.set()
 
     def _post(self, body: bytes) -> bytes:
         pause = _FIRST_PAUSE
@@ -121,6 +126,8 @@ class Endpoint:
             if attempt < TRIES:
                 self._sleep(min(_LONGEST_PAUSE, asked if asked is not None else pause * random.uniform(0.8, 1.2)))
                 pause *= 2
+            if self._stopped.is_set():
+                raise Stopped
         raise MPVGError(
             f"{self._shown} gave no caption in {TRIES} tries ({said}); what is there is kept, the same command goes on"
         )

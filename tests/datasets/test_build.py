@@ -40,6 +40,9 @@ class Speaker:
             raise CaptionRefused("not this one")
         return f"Scene {len(self.shown)} of Actor 1"
 
+    def stop(self):
+        self.stopped = True
+
 
 class Desk:
     def __init__(self, folder: Path) -> None:
@@ -267,7 +270,8 @@ def test_a_caption_that_is_refused_leaves_out_its_clip_and_is_asked_for_again(de
 def test_a_captioner_that_fails_ends_the_build_and_keeps_clips_and_captions(desk):
     desk.video("a.mp4", "snow moon", [17, 17])
     with pytest.raises(MPVGError, match="the server is gone"):
-        desk.build(Speaker(breaks=True))
+        desk.build(speaker := Speaker(breaks=True))
+    assert len(speaker.shown) == 1 and speaker.stopped
     assert len([*desk.out.glob("stories/*/*.mp4")]) == 2 and not (desk.out / "dataset.json").exists()
 
 

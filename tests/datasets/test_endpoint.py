@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 
 from mpvg_core.datasets.describe import CaptionRefused
 from mpvg_core.datasets.endpoint import TRIES, Endpoint
+from mpvg_core.datasets.pool import Stopped
 from mpvg_core.errors import InputError, MPVGError
 
 KEY = "sk-very-secret"
@@ -76,6 +79,16 @@ def test_a_server_that_stays_busy_ends_the_tries(endpoint, ask):
     with pytest.raises(MPVGError, match=rf"gave no caption in {TRIES} tries \(HTTP 503: busy\)") as failure:
         ask()
     assert not isinstance(failure.value, CaptionRefused) and len(ask.pauses) == TRIES - 1
+
+
+def test_a_build_that_ends_does_not_wait_for_the_next_try(endpoint):
+    endpoint.faults = [(429, {"Retry-After": "60"}, "")]
+    captioner = Endpoint(endpoint.url, "see-1", KEY)
+    threading.Timer(0.3, captioner.stop).start()
+    started = time.monotonic()
+    with pytest.raises(Stopped):
+        captioner.describe([np.zeros((8, 8, 3), np.uint8)], ())
+    assert time.monotonic() - started < 30
 
 
 def test_a_server_that_is_not_there_is_an_error_of_one_line(endpoint, ask):
