@@ -131,7 +131,8 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.5)
-        raise RuntimeError(f"ComfyUI did not answer:\n{self.said()[-3000:]}")
+        self.stop(signal.SIGKILL)
+        raise RuntimeError(f"ComfyUI did not answer in {seconds:.0f} s:\n{self.said()[-3000:]}")
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self._process is not None:
