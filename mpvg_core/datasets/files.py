@@ -6,7 +6,8 @@
         cut.json                            the source, its cuts, and the clips that are planned
         scene-001.mp4 scene-001.jpg …       the clips, and a strip of pictures of each
         captions.json                       what each clip shows, and who said so
-        story.yaml                          a storyboard whose shot 'scene 001' was filmed in scene-001.mp4
+        story.yaml                          a storyboard whose shot 'scene 001' was filmed in scene-001.mp4; of a long
+                                            video story-2.yaml … go on
     DIR/transitions/NAME-KEY/             layout 'transitions', a folder a video:
         cut.json clip.mp4 clip.jpg captions.json
         transition.json                     the clip, its cut, both captions and both prompts

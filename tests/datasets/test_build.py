@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from made import scene, write_video
 
+from mpvg_core.datasets import build, cut
 from mpvg_core.datasets.build import build_dataset
 from mpvg_core.datasets.describe import CaptionRefused
 from mpvg_core.datasets.read import iter_stories, iter_transitions
@@ -323,3 +324,20 @@ def test_a_picture_that_the_file_turns_upright_is_not_squeezed(desk, tmp_path):
     (story,) = iter_stories(desk.out)
     drawn = scene("beach", 17)[:, np.arange(384) * 64 // 384][:, :, np.arange(256) * 64 // 256]
     assert same_pictures(story.shots[0].clip.read(), np.rot90(drawn, axes=(1, 2)))
+
+
+def test_a_long_video_gives_several_stories(desk, monkeypatch):
+    monkeypatch.setattr(build, "STORY_SHOTS", 2)
+    desk.video("a.mp4", "snow moon beach", [17, 17, 17], ["snow", "moon", "beach"])
+    assert desk.build().counts()["stories"] == 2
+    prompts = [[shot.prompt for shot in story.shots] for story in iter_stories(desk.out)]
+    assert prompts == [["snow", "moon"], ["beach"]]
+
+
+def test_a_video_is_read_no_farther_than_its_transition_needs(desk, monkeypatch):
+    monkeypatch.setattr(cut, "_LOOKS", 16)
+    desk.video("a.mp4", "snow moon", [20, 80], ["snow", "moon"])
+    manifest = desk.transitions(frames=17)
+    assert manifest.videos[0].length == 48 / 8
+    (transition,) = iter_transitions(desk.out)
+    assert (transition.clip.frames, transition.cut_frame) == (17, 8)
