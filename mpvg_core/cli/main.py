@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import assemble, bench, dataset, evaluate, film, plan, queue, scenes, takes, train
+from . import assemble, bench, dataset, evaluate, film, plan, queue, scenes, takes, train, write
 from .outcome import show_tracebacks
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("film")(film.film)
+app.command("write")(write.write)
 app.command("plan")(plan.plan)
 app.command("queue")(queue.queue)
 app.command("assemble")(assemble.assemble)
