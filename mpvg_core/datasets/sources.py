@@ -81,11 +81,26 @@ def printable(path: Path) -> str:
 
 
 def _walk(folder: Path, out: Path) -> list[Path]:
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and (Path(place) / f).resolve() != out)
+    """All files below a folder, by name; links to folders are followed, each folder is entered once.
+
+    Raises InputError for a folder that cannot be read.
+    """
+    found: list[Path] = []
+    entered = {out, folder.resolve()}
+    for place, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
+        kept = []
+        for name in sorted(folders):
+            inner = (Path(place) / name).resolve()
+            if not name.startswith(".") and inner not in entered:
+                entered.add(inner)
+                kept.append(name)
+        folders[:] = kept
         found += [Path(place) / file for file in sorted(files) if not file.startswith(".")]
     return found
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(Problem(str(error.filename), f"cannot be read ({error.strerror or error})", "a folder")) from error
 
 
 def _owners(sidecar: Path, videos: dict[Path, str]) -> list[Path]:

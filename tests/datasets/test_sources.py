@@ -71,3 +71,26 @@ def test_a_name_that_is_no_utf_8_can_be_told(place):
     (folder / os.fsdecode(b"b\xff.mp4")).write_text("b")
     found = find_sources([folder], Path("out"))
     assert [video.name.encode() for video in found.videos][1].endswith("b\N{REPLACEMENT CHARACTER}.mp4".encode())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_to_folders_are_followed_once(place, tmp_path):
+    folder = place("a.mp4")
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "b.mp4").write_text("b")
+    (folder / "far").symlink_to(tmp_path / "far")
+    (folder / "round").symlink_to(folder)
+    assert names(find_sources([folder], Path("out"))) == {"a.mp4": [], "b.mp4": []}
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(place, monkeypatch):
+    folder, scandir = place("a.mp4", "shut/b.mp4"), os.scandir
+
+    def refusing(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(InputError, match=r"shut: cannot be read \(Permission denied\)"):
+        find_sources([folder], Path("out"))
