@@ -60,14 +60,18 @@ class Summary:
 
 @dataclass(frozen=True)
 class Consistency:
-    """All that was measured of a film. subject, place: likeness of every two shots [n, n]. cuts: None without a
-    storyboard. doubts: sentences, each a reason not to believe some figures."""
+    """All that was measured of a film.
+
+    subject, place: likeness of every two shots [n, n]; telling: the pairs of indices i < j of which it says something.
+    cuts: None without a storyboard. doubts: sentences, each a reason not to believe some figures.
+    """
 
     reel: Reel
     features: str
     shots: tuple[MeasuredShot, ...]
     subject: Floats
     place: Floats
+    telling: tuple[tuple[int, int], ...]
     summary: Summary
     cuts: CutAccuracy | None
     doubts: tuple[str, ...]
@@ -78,7 +82,8 @@ class Consistency:
         cuts: dict[str, Any] = {
             "threshold": scenes.settings.threshold,
             "min_frames": scenes.settings.min_frames,
-            "found": [cut.frame for cut in scenes.cuts],
+            "found": self.reel.found("cut"),
+            "fades": self.reel.found("fade"),
             "wanted": None if self.reel.wanted is None else [*self.reel.wanted],
         }
         if self.cuts is not None:
@@ -118,14 +123,15 @@ def measure(reel: Reel, features: Features, report: Callable[[str], None] | None
         for shot, found, look in zip(reel.shots, figures, looks, strict=True)
     )
     names = [shot.name for shot in reel.shots]
-    cuts = _cuts(reel)
+    cuts, pairs = _cuts(reel), telling_pairs(figures, looks)
     return Consistency(
         reel=reel,
         features=features.name,
         shots=shots,
         subject=subject,
         place=place,
-        summary=_summary(shots, subject, place, telling_pairs(figures, looks)),
+        telling=tuple(pairs),
+        summary=_summary(shots, subject, place, pairs),
         cuts=cuts,
         doubts=(*doubts(names, figures, looks), *_cut_doubts(reel, cuts)),
     )
@@ -164,12 +170,10 @@ def _summary(shots: tuple[MeasuredShot, ...], subject: Floats, place: Floats, pa
 
 
 def _cuts(reel: Reel) -> CutAccuracy | None:
-    """The cuts found against the storyboard's; those within its crossfades are neither wanted nor too many."""
+    """The cuts found against the storyboard's; what is found in its crossfades is neither wanted nor too many."""
     if reel.wanted is None:
         return None
-    found = [cut.frame for cut in reel.scenes.cuts]
-    hard = [frame for frame in found if not any(first <= frame <= end for first, end in reel.fades)]
-    return cut_accuracy(reel.wanted, hard, reel.frames)
+    return cut_accuracy(reel.wanted, [frame for frame in reel.found("cut") if not reel.fading(frame)], reel.frames)
 
 
 def _cut_doubts(reel: Reel, cuts: CutAccuracy | None) -> list[str]:
@@ -186,6 +190,9 @@ def _cut_doubts(reel: Reel, cuts: CutAccuracy | None) -> list[str]:
         inside = [shot for shot in reel.shots if shot.start < frame < shot.start + shot.frames]
         where = f"within {inside[0].name}" if inside else "in the film"
         said.append(f"a cut that the storyboard does not have was seen {where} (frame {frame})")
+    for frame in reel.found("fade"):
+        if not reel.fading(frame):
+            said.append(f"a fade that the storyboard does not have was seen up to frame {frame}")
     return said
 
 

@@ -36,7 +36,7 @@ def subject_mask(frames: NDArray[np.uint8]) -> SubjectMask:
 
     A pixel's prior is how near it is to what moves (the distance from the median over time, spread by 16 % of the short
     side, by 40 % if less than a twentieth of the picture moves); where nothing moves, or nearly half of the picture
-    does, how near it is to the middle. Its weight is
+    does, how near it is to the middle (and that alone, if the middle has no colours of its own). Its weight is
     prior · n(c) / (n(c) + f(c)): c its colour, n and f the shares of that colour near and far from the subject by that
     prior, over the whole shot. It is 0 for colours of the place, near 1 for colours only the subject has.
 
@@ -51,6 +51,8 @@ def subject_mask(frames: NDArray[np.uint8]) -> SubjectMask:
     by_motion = 0.002 < share < _CAMERA
     prior = _near_motion(moved) if by_motion else np.broadcast_to(_near_middle(*moved.shape[1:]), moved.shape)
     weights = prior * _told_by_colour(colours, prior)
+    if not by_motion and weights.max() < 0.1:
+        weights = np.array(prior)  # the middle has no colours of its own either
     return SubjectMask(weights.astype(np.float32), "motion" if by_motion else "centre", usual)
 
 

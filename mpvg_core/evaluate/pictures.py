@@ -80,13 +80,14 @@ def _curve(axes: Axes, measured: Consistency) -> None:
         1, scenes.settings.threshold, said, transform=axes.get_yaxis_transform(), color=RED, fontsize=9, va="center"
     )
     axes.plot(scenes.scores, color=BLUE, lw=1.3)
-    found = [cut.frame for cut in scenes.cuts]
+    found, fades = reel.found("cut"), reel.found("fade")
     missed = [] if measured.cuts is None else [*measured.cuts.missed]
     extra = [] if measured.cuts is None else [*measured.cuts.extra]
     good = [frame for frame in found if frame not in extra]
     axes.plot(good, scenes.scores[good], "o", color=BLUE, ms=5)
     axes.plot(extra, scenes.scores[extra], "X", color=RED, ms=8)
-    axes.plot(missed, scenes.scores[missed], "o", mfc="white", mec=RED, mew=1.5, ms=7)
+    axes.plot(fades, scenes.scores[fades], "D", mfc="white", mec=BLUE, ms=5)
+    axes.plot(missed, scenes.scores[missed], "o", mfc="white", mec=RED, mew=1.5, ms=7, clip_on=False)
     few = len(reel.shots) <= 24
     for shot in reel.shots:
         if few or shot.number % 10 == 1:
@@ -99,10 +100,12 @@ def _matrix(axes: Axes, measured: Consistency, what: str) -> None:
 
     matrix: Floats = getattr(measured, what)
     count = len(matrix)
-    apart = matrix[~np.eye(count, dtype=bool)]
+    telling = {*measured.telling, *((j, i) for i, j in measured.telling)}
+    silent = np.array([[i == j or (i, j) not in telling for j in range(count)] for i in range(count)])
+    apart = matrix[~silent]
     lowest = min(0.5, float(np.floor(10 * apart.min()) / 10)) if apart.size else 0.0
-    shown = np.ma.masked_array(matrix, np.eye(count, dtype=bool))
-    axes.imshow(shown, cmap="Blues", vmin=lowest, vmax=1.0)
+    axes.imshow(np.where(np.eye(count, dtype=bool), 0, 1), cmap="Greys", vmin=0, vmax=14)
+    axes.imshow(np.ma.masked_array(matrix, silent), cmap="Blues", vmin=lowest, vmax=1.0)
     names = [shot.shot.actors if what == "subject" else shot.shot.places for shot in measured.shots]
     for i in range(count):
         for j in range(count):
@@ -110,8 +113,9 @@ def _matrix(axes: Axes, measured: Consistency, what: str) -> None:
                 continue
             if count <= _NUMBERS_UP_TO:
                 dark = (matrix[i, j] - lowest) / (1 - lowest) > 0.6
-                axes.text(j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", color="white" if dark else INK)
-            if {*names[i]} & {*names[j]}:
+                ink = "#a3a9b1" if silent[i, j] else "white" if dark else INK
+                axes.text(j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", color=ink)
+            if not silent[i, j] and {*names[i]} & {*names[j]}:
                 axes.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec=INK, lw=1.4))
     every = max(1, -(-count // 20))
     ticks = range(0, count, every)

@@ -66,6 +66,14 @@ class Reel:
     def frames(self) -> int:
         return len(self.scenes.scores)
 
+    def found(self, kind: str) -> list[int]:
+        """The frames of the changes of scene of a kind, 'cut' or 'fade', that were found in the film."""
+        return [cut.frame for cut in self.scenes.cuts if cut.kind == kind]
+
+    def fading(self, frame: int) -> bool:
+        """Whether a frame lies in a crossfade of the storyboard, or is the first after it."""
+        return any(first <= frame <= end for first, end in self.fades)
+
     def clips(self) -> Iterator[tuple[ReelShot, Iterator[Frame]]]:
         """Each shot with the stream of its frames, in order; a stream is read to its end before the next one."""
         return zip(self.shots, self.open_clips(), strict=True)

@@ -125,7 +125,7 @@ def _tiles(measured: Consistency) -> str:
     tiles.append(("Motion", shown(summary.motion, 100, "%"), "of the short side in 1/8 s"))
     cuts = measured.cuts
     if cuts is None:
-        tiles.append(("Cuts", str(len(measured.reel.scenes.cuts)), "found; no storyboard is known"))
+        tiles.append(("Cuts", str(len(measured.reel.found("cut"))), "found; no storyboard is known"))
     else:
         tiles.append(("Cuts", shown(cuts.accuracy), cuts_in_words(cuts)))
     tiles.append(("Colour drift", f"{summary.drift:.1f}", "ΔE from shot 1 at most"))
@@ -187,7 +187,9 @@ def _curve(measured: Consistency) -> str:
             "a red ring a cut that was not seen, a red cross one that is not wanted."
         )
     )
-    said = f"V, the mean change of hue, saturation and value. Dots are cuts that were found.{wanted}"
+    said = (
+        f"V: the mean change of hue, saturation, value. Dots are cuts, diamonds ends of fades that were found.{wanted}"
+    )
     picture = _image(draw_curve(measured), "image/svg+xml")
     return (
         f"<p class='faint'>{said}</p><div class='scroll'>"
@@ -198,7 +200,7 @@ def _curve(measured: Consistency) -> str:
 def _matrices(measured: Consistency) -> str:
     if len(measured.shots) < 2:
         return "<p>There is one shot only.</p>"
-    said = "1 is the same. Framed: shots whose prompts name the same actor or place."
+    said = "1 is the same. Framed: shots whose prompts name the same actor or place. Grey: says nothing, see above."
     if measured.reel.names_guessed:
         said += " The names were read from the prompts; tell them with --board, --actors and --places."
     images = "".join(

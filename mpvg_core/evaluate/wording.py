@@ -71,7 +71,7 @@ def summary_lines(measured: Consistency) -> list[str]:
     ]
     if s.text is not None:
         lines.append(f"{'text':22}{shown(s.text)}")
-    found = len(reel.scenes.cuts)
+    found = len(reel.found("cut"))
     if measured.cuts is None:
         lines.append(f"{'cuts':22}{found} found")
     else:

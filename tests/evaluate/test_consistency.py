@@ -114,6 +114,7 @@ def test_crossfades_are_no_cuts_and_do_not_shift_the_shots_after_them(tmp_path):
     clips = story(STAR, SQUARE, SQUARE, STAR)[:3]
     found = measured(put_film(tmp_path, clips, crossfades=[0, 0.5, 0]))
     assert found.reel.fades == ((5, 9),) and found.reel.wanted == (14,)
+    assert found.cuts.extra == () and found.doubts == ()
     assert found.cuts.accuracy == 1
     assert [shot.figures.frames for shot in found.shots] == [9, 9, 9]
 
