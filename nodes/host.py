@@ -59,8 +59,8 @@ def warn_of_folder_name(name: str) -> None:
     """
     if quote(name, safe=_PLAIN_IN_PATHS) != name:
         logging.warning(
-            "MPVG lies in the folder %r. ComfyUI serves no files to the page from a folder of such a name (spaces and "
-            "letters other than a-z are what it cannot do): the nodes work, but without panels, help pages and "
+            "MPVG lies in the folder %r. ComfyUI serves no files to the page from a folder of such a name (spaces, "
+            "accents and other alphabets are what it cannot do): the nodes work, but without panels, help pages and "
             "templates. Rename the folder to 'mpvg' and start ComfyUI again.",
             name,
         )
