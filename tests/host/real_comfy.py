@@ -56,7 +56,7 @@ def what_it_lacks() -> str | None:
     home, python = folder(), interpreter()
     assert home is not None
     try:
-        tried = subprocess.run([python, "-c", IMPORTS], cwd=home, capture_output=True, text=True, timeout=300)
+        tried = subprocess.run([python, "-c", IMPORTS], cwd=home, capture_output=True, text=True)
     except OSError as error:
         return f"COMFYUI_PYTHON is no Python: {error}"
     if tried.returncode == 0:
