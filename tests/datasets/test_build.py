@@ -231,6 +231,16 @@ def test_what_has_no_text_beside_it_is_described_by_the_captioner_once(desk):
     assert [shot.prompt for story in iter_stories(desk.out) for shot in story.shots][2] == "Scene 1 of Actor 1"
 
 
+def test_a_caption_corrected_by_hand_stays(desk):
+    desk.video("a.mp4", "snow moon", [17, 17])
+    desk.build(Speaker())
+    (book,) = desk.out.glob("stories/*/captions.json")
+    book.write_text(book.read_text("utf-8").replace("Scene 2 of Actor 1", "Actor 1 on the moon"), "utf-8")
+    desk.build(speaker := Speaker())
+    assert [shot.prompt for shot in next(iter_stories(desk.out)).shots] == ["Scene 1 of Actor 1", "Actor 1 on the moon"]
+    assert not speaker.shown
+
+
 def test_each_side_of_a_cut_is_described_by_its_own_pictures(desk):
     desk.video("a.mp4", "snow moon", [20, 29])
     speaker = Speaker()
