@@ -155,7 +155,7 @@ def _toy(backbone: CogVideoXBackbone, recipe: Recipe, run: Path) -> tuple[Any, A
 
     encoder = load_text_encoder(backbone.folder).to(backbone.device)
     return (
-        LearningPrompts(encoder, ids),
+        LearningPrompts(encoder, ids, backbone.text_width),
         lambda start: iter(CutBatches(basis, recipe.batch, seed=recipe.seed, skip=start)),
     )
 

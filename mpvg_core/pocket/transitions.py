@@ -17,8 +17,9 @@ import torch
 from ..backbone.interface import Backbone
 from ..datasets.prompts import transition_prompts
 from ..errors import InputError, Problem
+from .base import tokenizer
 from .batches import FIRST_TRAINING_SEED, DrawnBatches, as_pixels, training_seed
-from .language import tell
+from .language import MAX_TOKENS, tell
 from .latents import BLOCK, CHANGING, STATIC, LatentBasis
 from .world import MOTIONS, PLACES, SIZE, Scene, draw_scene, draw_story
 
@@ -41,6 +42,7 @@ class Cutting:
     scenes: tuple[Scene, ...]
     prompt: str
     kind: Kind
+    parts: tuple[str, ...]  # of the prompt, what tells each scene
 
     @property
     def wanted(self) -> int:
@@ -61,20 +63,18 @@ def draw_cutting(kind: Kind, rng: np.random.Generator, seed: int, *, held_out: b
         second = _elsewhere(story.scenes[1], rng)
         scenes = (first,) if kind in ("one", "told twice") else (first, second)
         if is_held_out(scenes) == held_out and (len(scenes) == 1 or first.place != second.place):
-            return Cutting(scenes, phrase(scenes, kind, rng), kind)
+            return _told(scenes, kind, rng)
 
 
-def phrase(scenes: Sequence[Scene], kind: Kind, rng: np.random.Generator) -> str:
-    """A prompt of this kind."""
-    if kind == "one":
-        return tell(scenes[0], rng, told=bool(rng.random() < _TOLD))
-    if kind == "told twice":
-        return tell(scenes[0], rng, told=True, cast_first=True)
+def _told(scenes: tuple[Scene, ...], kind: Kind, rng: np.random.Generator) -> Cutting:
+    if len(scenes) == 1:
+        told = kind == "told twice" or bool(rng.random() < _TOLD)
+        prompt = tell(scenes[0], rng, told=told, cast_first=kind == "told twice")
+        return Cutting(scenes, prompt, kind, (prompt,))
     first, second = (tell(scene, rng).rstrip(".") for scene in scenes)
-    if kind == "explicit":
-        return transition_prompts(first, second)[0]
     form = _IMPLIED[int(rng.integers(len(_IMPLIED)))]
-    return form.format(first, second)
+    prompt = transition_prompts(first, second)[0] if kind == "explicit" else form.format(first, second)
+    return Cutting(scenes, prompt, kind, (first, second))
 
 
 def is_held_out(scenes: Sequence[Scene]) -> bool:
@@ -103,10 +103,26 @@ def draw_cut(scenes: Sequence[Scene]) -> np.ndarray:
     return np.concatenate([clips[0][:CUT_FRAME], clips[1][CUT_FRAME:]])
 
 
+def scene_of_token(ids: Sequence[int], parts: Sequence[Sequence[int]]) -> list[int]:
+    """For each token of a prompt the scene that it speaks of, given the ids of the prompt's parts in their order: 2 for
+    the only one, 0 and 1 for the first and second of two, -1 for tokens of neither."""
+    scenes, at = [-1] * len(ids), 0
+    for number, part in enumerate(parts):
+        at = next(start for start in range(at, len(ids)) if list(ids[start : start + len(part)]) == list(part))
+        scenes[at : at + len(part)] = [2 if len(parts) == 1 else number] * len(part)
+        at += len(part)
+    return scenes
+
+
 class CutBatches(DrawnBatches):
-    """Batches for post-training: latents [B, F, 16, h, w] and prompts, of all kinds mixed."""
+    """Batches for post-training: latents [B, F, 16, h, w], prompts of all kinds mixed, and scenes [B, L] of their
+    tokens."""
 
     stream = 7
+
+    def __init__(self, basis: LatentBasis, batch: int, *, seed: int, skip: int = 0) -> None:
+        super().__init__(basis, batch, seed=seed, skip=skip)
+        self._words = tokenizer()
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         drawn = [
@@ -114,7 +130,16 @@ class CutBatches(DrawnBatches):
             for _ in range(self.batch)
         ]
         pixels = as_pixels(np.stack([draw_cut(cutting.scenes) for cutting in drawn]))
-        return {"latents": self.basis.encode(pixels), "prompts": [cutting.prompt for cutting in drawn]}
+        return {
+            "latents": self.basis.encode(pixels),
+            "prompts": [cutting.prompt for cutting in drawn],
+            "scenes": torch.stack([self._scenes(cutting) for cutting in drawn]),
+        }
+
+    def _scenes(self, cutting: Cutting) -> torch.Tensor:
+        ids = self._words(cutting.prompt).input_ids
+        parts = [self._words(part, add_special_tokens=False).input_ids for part in cutting.parts]
+        return torch.tensor(scene_of_token(ids, parts) + [-1] * (MAX_TOKENS - len(ids)))
 
 
 def require_words(backbone: Backbone) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..backbone.folder import PARTS
 from ..backbone.interface import Backbone
 from ..errors import InputError, MPVGError, Problem
 from .optimise import Optimisers
@@ -25,6 +26,8 @@ from .run import Run
 from .weighting import FORMS, Form, min_snr_weight
 
 TEXT_DROPOUT = 0.1  # of the prompts are empty, so that guidance goes on working
+BINDING = 0.3  # weight of the loss that teaches a learning text encoder which scene a word speaks of
+SCENES = 3  # what a word may speak of: the first of two scenes, the second, the only one
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ class Prompts(Protocol):
 
     def __call__(self, prompts: Sequence[str]) -> Tensor: ...
 
+    def binding(self, embeds: Tensor, scenes: Tensor) -> Tensor:
+        """Only asked where batches say of which scene each token speaks."""
+        ...
+
 
 class FrozenPrompts:
     """Embeddings as the model has them, read once, before training; `embeds`: [L, D] by prompt."""
@@ -92,18 +99,36 @@ class FrozenPrompts:
     def __call__(self, prompts: Sequence[str]) -> Tensor:
         return torch.stack([self.embeds[prompt] for prompt in prompts])
 
+    def binding(self, embeds: Tensor, scenes: Tensor) -> Tensor:
+        return embeds.new_zeros(())  # nothing of them learns
+
 
 class LearningPrompts:
-    """A text encoder that is trained along. `ids`: token ids [L] of a prompt, padded."""
+    """A text encoder that is trained along. `ids`: token ids [L] of a prompt, padded.
 
-    def __init__(self, encoder: nn.Module, ids: Callable[[str], Tensor]) -> None:
-        self.modules: Mapping[str, nn.Module] = {"text_encoder": encoder}
+    Pictures alone teach it late which words belong to which scene, which a large T5 knows: a linear reader beside it
+    is asked for every word, and both learn from its answers.
+    """
+
+    def __init__(self, encoder: nn.Module, ids: Callable[[str], Tensor], width: int) -> None:
         self._encoder, self._ids = encoder, ids
+        self._reader = nn.Linear(width, SCENES)
+        nn.init.zeros_(self._reader.weight)
+        nn.init.zeros_(self._reader.bias)
+        self._reader.to(next(encoder.parameters()).device)
+        self.modules: Mapping[str, nn.Module] = {"text_encoder": encoder, "scene_reader": self._reader}
 
     def __call__(self, prompts: Sequence[str]) -> Tensor:
         ids = torch.stack([self._ids(prompt) for prompt in prompts])
         states: Tensor = self._encoder(input_ids=ids.to(next(self._encoder.parameters()).device)).last_hidden_state
         return states
+
+    def binding(self, embeds: Tensor, scenes: Tensor) -> Tensor:
+        """Cross-entropy of the scene that each token speaks of: embeds [B, L, D], scenes [B, L] in 0..2, else -1."""
+        if bool((scenes < 0).all()):
+            return embeds.sum() * 0.0
+        found = self._reader(embeds.float()).flatten(0, 1)
+        return nn.functional.cross_entropy(found, scenes.flatten().to(found.device), ignore_index=-1)
 
 
 @dataclass(frozen=True)
@@ -124,10 +149,11 @@ def train_transitions(
     *,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, nn.Module]:
-    """Trains to `recipe.steps`, resuming from the folder's checkpoint; gives the modules with their averaged weights.
+    """Trains to `recipe.steps`, resuming from the folder's checkpoint; gives the trained parts with averaged weights.
 
-    batches(n): the batches from the n-th on, each with `latents` [B, F, C, h, w] of one shape and B `prompts`. Only
-    parameters of the transformer that ask for a gradient are trained.
+    batches(n): the batches from the n-th on, each with `latents` [B, F, C, h, w] of one shape and B `prompts`, and
+    perhaps with `scenes` [B, L]: of which scene each token speaks (0 first, 1 second, 2 the only one, -1 neither).
+    Only parameters of the transformer that ask for a gradient are trained.
     Raises InputError for a model that does not predict v, MPVGError when the loss stops being a number.
     """
     transformer: Any = backbone.transformer
@@ -151,16 +177,23 @@ def train_transitions(
     for step in range(run.start, recipe.steps):
         generator = run.generator(step)
         batch = next(coming)
-        told = [prompt if torch.rand((), generator=generator) >= TEXT_DROPOUT else "" for prompt in batch["prompts"]]
+        shown = torch.rand(len(batch["prompts"]), generator=generator) >= TEXT_DROPOUT
+        told = [prompt if show else "" for prompt, show in zip(batch["prompts"], shown.tolist(), strict=True)]
+        scenes = batch["scenes"].where(shown[:, None], -1) if "scenes" in batch else None
         noised = noise_up(batch["latents"], signals, generator)
         kept = _some_frames(noised.noisy.shape, transformer.config.patch_size, recipe.frames, generator)
         size = recipe.at_once or len(told)
-        total = 0.0
+        total = bound = 0.0
         for start in range(0, len(told), size):
             part = slice(start, min(start + size, len(told)))
-            loss = _loss(backbone, prompts(told[part]), noised.part(part), recipe, kept) * (part.stop - start)
-            loss = loss / len(told)
+            share = (part.stop - start) / len(told)
+            embeds = prompts(told[part])
+            loss = share * _loss(backbone, embeds, noised.part(part), recipe, kept)
             total += float(loss.detach())
+            if scenes is not None:
+                binding = share * prompts.binding(embeds, scenes[part])
+                bound += float(binding.detach())
+                loss = loss + BINDING * binding
             if part.stop < len(told):
                 loss.backward()
         if not isfinite(total):
@@ -168,12 +201,14 @@ def train_transitions(
         norm = run.update(loss, 1.0)
         running = total if running is None else 0.98 * running + 0.02 * total
         if step % 10 == 0 or step + 1 == recipe.steps:
-            run.journal.log(step=step, loss=round(running, 5), norm=round(norm, 4))
+            more = {} if scenes is None else {"binding": round(bound, 4)}
+            run.journal.log(step=step, loss=round(running, 5), norm=round(norm, 4), **more)
         run.save_if_due(step, recipe.steps)
         report(Progress(step + 1, recipe.steps, running))
     run.average.copy_to(trained)
     transformer.eval()
-    return {"transformer": transformer, **prompts.modules}
+    parts = {"transformer": transformer, **prompts.modules}
+    return {name: module for name, module in parts.items() if name in PARTS}
 
 
 class Trained(nn.Module):

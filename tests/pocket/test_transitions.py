@@ -127,6 +127,28 @@ def test_batches_mix_all_kinds_and_are_the_same_again(basis: LatentBasis) -> Non
     assert torch.equal(later["latents"], batches[3]["latents"])
 
 
+def test_every_word_of_a_scene_is_known_to_speak_of_it(basis: LatentBasis) -> None:
+    words = tokenizer()
+    seen = set()
+    for batch in islice(iter(CutBatches(basis, 16, seed=0)), 4):
+        for prompt, scenes in zip(batch["prompts"], batch["scenes"].tolist(), strict=True):
+            ids = words(prompt).input_ids
+            spoken = {
+                number: words.decode([i for i, scene in zip(ids, scenes, strict=False) if scene == number])
+                for number in (0, 1, 2)
+            }
+            marked = split_explicit(prompt)
+            seen.add(bool(marked))
+            if spoken[2]:
+                assert not spoken[0] + spoken[1]
+                assert len(spoken[2].split()) == len(ids) - 1
+            else:
+                assert any(place in spoken[0] for place in PLACES)
+                assert any(place in spoken[1] for place in PLACES)
+                assert "scene" not in spoken[0] + spoken[1] and "then" not in spoken[0] + spoken[1]
+    assert seen == {True, False}
+
+
 # ---------------------------------------------------------------------------------------------------- latent space
 
 

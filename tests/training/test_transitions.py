@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_models import build_model
@@ -107,13 +108,34 @@ def test_frozen_prompts_leave_the_text_encoder_alone_and_learning_ones_train_it(
     encoder = load_text_encoder(backbone.folder)
     before = weights(encoder)
     words = backbone.folder.words()
-
-    def ids(prompt: str) -> torch.Tensor:
-        found = words.ids(prompt)
-        return torch.tensor(found + [0] * (40 - len(found)))
-
-    trained = train(tmp_path / "learning", backbone, LearningPrompts(encoder, ids))
+    trained = train(
+        tmp_path / "learning", backbone, LearningPrompts(encoder, lambda prompt: padded(words.ids(prompt)), 16)
+    )
+    assert set(trained) == {"transformer", "text_encoder"}
     assert not same(before, weights(trained["text_encoder"]))
+
+
+def test_a_learning_text_encoder_comes_to_know_which_scene_a_word_speaks_of(backbone, tmp_path) -> None:
+    encoder = load_text_encoder(backbone.folder)
+    words = backbone.folder.words()
+    prompts = LearningPrompts(encoder, lambda prompt: padded(words.ids(prompt)), 16)
+    scenes = torch.full((4, 40), -1)
+    scenes[:2, :9] = 2
+    scenes[2:, 3:7], scenes[2:, 12:16] = 0, 1
+
+    def told(start: int):
+        for batch in batches(start):
+            yield batch | {"scenes": scenes}
+
+    start = prompts.binding(prompts([ONE, ONE, TWO, TWO]), scenes)
+    train_transitions(tmp_path, backbone, prompts, told, Recipe(steps=30, lr=1e-2, batch=4))
+    assert float(start.detach()) == pytest.approx(np.log(3), abs=1e-4)  # it begins by knowing nothing
+    assert float(prompts.binding(prompts([ONE, ONE, TWO, TWO]), scenes).detach()) < 0.75
+    assert float(prompts.binding(prompts([""]), torch.full((1, 40), -1)).detach()) == 0
+
+
+def padded(ids: list[int]) -> torch.Tensor:
+    return torch.tensor(ids + [0] * (40 - len(ids)))
 
 
 def test_only_what_asks_for_a_gradient_is_trained_and_kept(backbone, tmp_path) -> None:
