@@ -164,14 +164,19 @@ class CutFinder:
             for cut in self._spacing.add(number, above):
                 self._note(cut, cut)
         else:
-            self._note_all(self._events.add(frame, time, above))
+            self._note_all(self._events.add(frame, time, score, above))
+
+    @property
+    def certain(self) -> tuple[Cut, ...]:
+        """The cuts that are certain by now; later frames may tell of more, also of earlier ones."""
+        return tuple(sorted(self._cuts, key=lambda cut: cut.frame))
 
     def scenes(self) -> Scenes:
         """All that was found; no frame can be added after it."""
         if self._events is not None:
             self._note_all(self._events.finish())
-        cuts = tuple(sorted(self._cuts, key=lambda cut: cut.frame))
-        return Scenes(np.array(self._scores, np.float32), np.array(self._times, np.float64), cuts, self.settings)
+        times = np.array(self._times, np.float64)
+        return Scenes(np.array(self._scores, np.float32), times, self.certain, self.settings)
 
     def _note_all(self, changes: list[Change]) -> None:
         for change in changes:

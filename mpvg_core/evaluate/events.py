@@ -25,10 +25,10 @@ _STRAIGHT = 0.22  # how far from the straight line between its ends a fade may s
 _FEW = 3  # frames; so few lie on a line by chance, and have to do so better and to change more
 _FEW_CHANGE, _FEW_STRAIGHT = 24.0, 0.12
 _STILL = 0.35  # how much may change beside a fade, as a part of its own change
-_BLACK = 20.0  # of 255: no block of a black picture is brighter
+_BLACK = 40.0  # of 255: no block of a black picture is brighter
 _FLASH_SECONDS, _FLASH_FRAMES = 0.15, 2
 _RETURNED = 0.35  # a flash is over when this part of its change is left
-_STANDS_OUT = 2.0  # times the change of the frames around it
+_STANDS_OUT, _SCORES_OUT = 1.6, 1.4  # times the change, and the score, of the frames around it
 _AROUND = 3  # frames each way
 
 
@@ -63,6 +63,7 @@ class _Seen:
     time: float
     picture: Thumbnail
     step: float  # mean change from the frame before
+    score: float
     above: bool
 
 
@@ -89,11 +90,11 @@ class Events:
         self._fades: list[_Fade] = []
         self._last_cut = 0
 
-    def add(self, frame: NDArray[np.uint8], time: float, above: bool) -> list[Change]:
-        """The changes that are certain after this frame, whose score is `above` the threshold or not."""
+    def add(self, frame: NDArray[np.uint8], time: float, score: float, above: bool) -> list[Change]:
+        """The changes that are certain after this frame, whose `score` is `above` the threshold or not."""
         picture = thumbnail(frame)
         step = _apart(picture, self._frames[-1].picture) if self._frames else 0.0
-        self._frames.append(_Seen(time, picture, step, above))
+        self._frames.append(_Seen(time, picture, step, score, above))
         self._count += 1
         if above:
             self._open.append(self._count - 1)
@@ -225,13 +226,14 @@ class Events:
         return False
 
     def _stands_out(self, number: int) -> bool:
-        now, first = self._count - 1, self._first
-        around = [
-            self._at(other).step
-            for other in range(max(number - _AROUND, first + 1, 1), min(number + _AROUND, now) + 1)
-            if other != number
-        ]
-        return not around or self._at(number).step > _STANDS_OUT * float(np.median(around))
+        """Whether the frame changes more than those around it, which keep changing under fast motion and grain."""
+        this, now, first = self._at(number), self._count - 1, self._first
+        numbers = range(max(number - _AROUND, first + 1, 1), min(number + _AROUND, now) + 1)
+        around = [self._at(other) for other in numbers if other != number]
+        if not around:
+            return True
+        step, score = (float(np.median([getattr(seen, what) for seen in around])) for what in ("step", "score"))
+        return this.step > _STANDS_OUT * step and this.score > _SCORES_OUT * score
 
 
 def _apart(one: Thumbnail, other: Thumbnail) -> float:
