@@ -46,7 +46,7 @@ def transitions(
             help="Endless clips of the pocket's world, or a data set of `mpvg dataset build --layout transitions`.",
         ),
     ] = TOY,
-    steps: Annotated[int, typer.Option(help="Steps in all, those before a resume included.")] = 600,
+    steps: Annotated[int, typer.Option(help="Steps in all, those before a resume included.")] = 2000,
     lr: Annotated[float, typer.Option(help="Learning rate, constant.")] = 1e-4,
     batch: Annotated[int, typer.Option(help="Clips a step.")] = 16,
     at_once: Annotated[
@@ -57,7 +57,7 @@ def transitions(
     weighting: Annotated[
         str, typer.Option(metavar="terminal|plain", help="min-SNR with pure noise at full weight, or as published.")
     ] = "terminal",
-    decay: Annotated[float, typer.Option(help="Of the moving average of the weights.")] = 0.99,
+    decay: Annotated[float, typer.Option(help="Of the moving average of the weights.")] = 0.998,
     frames: Annotated[int, typer.Option(help="Latent frames that a step computes; 0: all (2b and pocket only).")] = 0,
     layers: Annotated[
         str, typer.Option(metavar="all|attention", help="What learns; attention alone needs less memory.")
@@ -67,6 +67,7 @@ def transitions(
         typer.Option(help="Compute activations twice instead of keeping them.", show_default="for models over 1 GiB"),
     ] = None,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 100,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that draw toy clips beside the training.")] = 0,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -101,7 +102,7 @@ def transitions(
     if data == TOY:
         backbone = load_backbone(model, device=device, dtype="float32")
         _keep_settings(out, recipe, backbone, data=data, layers=layers)
-        prompts, batches = _toy(backbone, recipe, out / "run")
+        prompts, batches = _toy(backbone, recipe, out / "run", workers)
     else:
         lessons, frozen = _lessons(model, device, Path(data), out / "run")
         from ..training.footage import LessonBatches
@@ -129,7 +130,7 @@ def transitions(
     typer.echo(str(write_model(out, backbone.folder, trained)))
 
 
-def _toy(backbone: CogVideoXBackbone, recipe: Recipe, run: Path) -> tuple[Any, Any]:
+def _toy(backbone: CogVideoXBackbone, recipe: Recipe, run: Path, workers: int) -> tuple[Any, Any]:
     """Endless clips of the pocket's world, and its text encoder, which learns along: the pocket's knows only sentences
     of one scene."""
     import torch
@@ -156,7 +157,7 @@ def _toy(backbone: CogVideoXBackbone, recipe: Recipe, run: Path) -> tuple[Any, A
     encoder = load_text_encoder(backbone.folder).to(backbone.device)
     return (
         LearningPrompts(encoder, ids, backbone.text_width),
-        lambda start: iter(CutBatches(basis, recipe.batch, seed=recipe.seed, skip=start)),
+        lambda start: CutBatches(basis, recipe.batch, seed=recipe.seed, skip=start).ahead(workers),
     )
 
 

@@ -45,7 +45,7 @@ class Recipe:
     seed: int = 0
     gamma: float = 5.0
     weighting: Form = "terminal"
-    decay: float = 0.99
+    decay: float = 0.998
     frames: int = 0
     save_every: int = 100
 
