@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import InputError, Problem
+from .layout import Box
 from .lengths import Length, TooLong, longest_length, resolve_length
-from .model import MAX_SEED, Named, Placement, Shot, Storyboard
+from .model import MAX_SEED, Named, Shot, Storyboard
 from .seeds import shot_seed
 from .slug import slug_of
 from .spelling import closest
-from .wording import Wording, full_prompt
+from .wording import Wording, expand_looks, full_prompt
 from .words import shot_label, shown
 
 DEFAULT_CROSSFADE = 0.5
@@ -44,6 +45,16 @@ class ModelLimits:
 
 
 @dataclass(frozen=True)
+class PlacedBox:
+    """A line of a shot's layout (see `model.Placement`); `words` is the entity with its look, as a prompt says it."""
+
+    entity: str
+    words: str
+    box: Box
+    at: float
+
+
+@dataclass(frozen=True)
 class ShotPlan:
     """A shot with everything resolved.
 
@@ -67,7 +78,7 @@ class ShotPlan:
     transition: str
     transition_seconds: float
     notes: tuple[str, ...]
-    layout: tuple[Placement, ...] = ()
+    layout: tuple[PlacedBox, ...] = ()
     where: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -78,7 +89,7 @@ class ShotPlan:
 
     def layout_json(self) -> list[dict[str, Any]]:
         """The layout as plain data."""
-        return [line.model_dump(mode="json") for line in self.layout]
+        return [{**asdict(line), "box": list(line.box)} for line in self.layout]
 
 
 @dataclass(frozen=True)
@@ -199,7 +210,7 @@ class _Planning:
             transition=shot.transition,
             transition_seconds=self._fade(shot),
             notes=tuple(self._shot_notes(shot, wording, length)),
-            layout=shot.layout,
+            layout=self._layout(shot),
             where=self.source + where.removeprefix(self.board.origin.source),
         )
 
@@ -225,6 +236,11 @@ class _Planning:
                 return earlier[-count:]
             case names:
                 return tuple(name for name in earlier if name in names)
+
+    def _layout(self, shot: Shot) -> tuple[PlacedBox, ...]:
+        people: tuple[Named, ...] = (*self.board.cast, *self.board.places)
+        words = {line.entity: expand_looks(line.entity, people)[0] for line in shot.layout}
+        return tuple(PlacedBox(line.entity, words[line.entity], line.box, line.at) for line in shot.layout)
 
     def _fade(self, shot: Shot) -> float:
         if shot.transition == "cut":

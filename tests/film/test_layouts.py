@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fake_film import make_film, story_plan
 
-from mpvg_core.storyboard.model import Placement
+from mpvg_core.storyboard.plan import PlacedBox
 
-LAYOUT = (Placement(entity="boat", box=(0, 0.5, 0.5, 0.5)),)
+LAYOUT = (PlacedBox("boat", "boat", (0.0, 0.5, 0.5, 0.5), 0.0),)
 
 
 def ids_of(folder, **changes):
@@ -22,5 +22,7 @@ def test_shots_without_a_layout_keep_the_takes_they_had_before_there_were_layout
 def test_a_layout_is_part_of_what_a_take_was_made_from(tmp_path):
     plain, placed = ids_of(tmp_path), ids_of(tmp_path, home={"layout": LAYOUT})
     assert {name for name in plain if plain[name] != placed[name]} == {"home"}
-    elsewhere = (Placement(entity="boat", box=(0.5, 0.5, 0.5, 0.5)),)
-    assert ids_of(tmp_path, home={"layout": elsewhere})["home"] != placed["home"]
+    elsewhere = (PlacedBox("boat", "boat", (0.5, 0.5, 0.5, 0.5), 0.0),)
+    another = (PlacedBox("boat", "boat (red)", (0.0, 0.5, 0.5, 0.5), 0.0),)
+    homes = [ids_of(tmp_path, home={"layout": layout})["home"] for layout in (LAYOUT, elsewhere, another)]
+    assert len(set(homes)) == 3 and homes[0] == placed["home"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpvg_core.errors import InputError
@@ -59,6 +59,7 @@ def test_a_board_without_layouts_is_written_without_them() -> None:
 NUMBERS = st.floats(0, 1).map(lambda n: n or 0.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["Mia", "runs"]), NUMBERS, NUMBERS), min_size=1, max_size=6))
 def test_any_layout_survives_writing_and_reading(lines: list[tuple[str, float, float]]) -> None:
     layout = {(entity, at): Placement(entity=entity, at=at, box=(x, 0, 1 - x, 1)) for entity, at, x in lines}
@@ -127,6 +128,7 @@ def test_a_track_of_no_boxes_has_no_box() -> None:
         box_at((), 0.5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NUMBERS, st.tuples(*[NUMBERS] * 4)), min_size=1, max_size=5, unique_by=lambda key: key[0]))
 def test_a_moving_box_stays_within_its_given_boxes(keys: list[tuple[float, tuple[float, ...]]]) -> None:
     keys.sort()
@@ -139,10 +141,11 @@ def test_a_moving_box_stays_within_its_given_boxes(keys: list[tuple[float, tuple
 
 def test_the_plan_keeps_layouts_and_says_who_is_placed_but_not_named(limits) -> None:
     plan = plan_film(parse_storyboard(BOARD.replace("entity: a dog", "entity: Tom"), "b.yaml"), limits)
-    assert [line.entity for line in plan.shots[0].layout] == ["Mia", "Mia", "Tom"]
+    assert [line.words for line in plan.shots[0].layout] == ["Mia (a girl in red)"] * 2 + ["Tom (a man in blue)"]
     assert "the layout places 'Tom', whom the prompt does not name" in plan.shots[0].notes
     assert not plan.shots[1].notes
     first, second = plan.to_json()["shots"]
-    assert first["layout"][1] == {"entity": "Mia", "box": [0.5, 0.25, 0.5, 0.75], "at": 1.0}
+    mia = {"entity": "Mia", "words": "Mia (a girl in red)", "box": [0.5, 0.25, 0.5, 0.75], "at": 1.0}
+    assert first["layout"][1] == mia
     assert second["layout"] == []
     json.dumps(plan.to_json())

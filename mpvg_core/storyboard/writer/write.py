@@ -32,10 +32,10 @@ _MOST_PROBLEMS = 20
 class ReplyRefused(MPVGError):
     """No reply is a storyboard. `replies`: what the model said, first to last; `problems`: those of the last."""
 
-    def __init__(self, replies: Sequence[str], problems: Sequence[Problem]) -> None:
+    def __init__(self, replies: Sequence[str], problems: Sequence[Problem], reason: str) -> None:
         self.replies, self.problems = tuple(replies), tuple(problems)
         told = "\n".join(str(problem) for problem in problems)
-        super().__init__(f"The model's storyboard cannot be used, even after it was told what is wrong:\n{told}")
+        super().__init__(f"The model's storyboard cannot be used, {reason}:\n{told}")
 
 
 def write_by_model(
@@ -43,7 +43,7 @@ def write_by_model(
 ) -> Storyboard:
     """The storyboard that the model writes; `on_repair` is told what is wrong with its first reply.
 
-    Raises ReplyRefused when its second reply is wrong as well, and whatever `ask` raises.
+    Raises ReplyRefused when there is no second reply or it is wrong as well, and whatever `ask` raises the first time.
     """
     messages = conversation(brief)
     first = ask(messages)
@@ -54,17 +54,20 @@ def write_by_model(
     if on_repair is not None:
         on_repair(problems)
     listed = "\n".join(f"- {problem}" for problem in problems[:_MOST_PROBLEMS])
-    second = ask(
-        [
-            *messages,
-            {"role": "assistant", "content": first[:_LONGEST_REPLY]},
-            {"role": "user", "content": _part("repair", problems=listed)},
-        ]
-    )
+    again = [
+        *messages,
+        {"role": "assistant", "content": first[:_LONGEST_REPLY]},
+        {"role": "user", "content": _part("repair", problems=listed)},
+    ]
+    try:
+        second = ask(again)
+    except MPVGError as error:
+        raise ReplyRefused((first,), problems, f"and asking once more failed ({error})") from error
     try:
         return board_of(second, brief)
     except InputError as error:
-        raise ReplyRefused((first, second), error.problems) from None
+        told = "even after the model was told what is wrong"
+        raise ReplyRefused((first, second), error.problems, told) from None
 
 
 def conversation(brief: Brief) -> list[Message]:

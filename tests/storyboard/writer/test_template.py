@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpvg_core.errors import InputError
@@ -60,6 +60,7 @@ def test_the_same_idea_and_seed_give_the_same_board_for_ever():
     assert len(boards) == 10
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=80), st.integers(0, 2**64 - 1))
 def test_any_idea_gives_a_board_or_is_refused(idea, seed):
     try:

@@ -67,6 +67,17 @@ def test_what_the_provider_raises_is_not_taken_for_a_reply():
         write_by_model(Brief("a sea"), fail)
 
 
+def test_a_first_reply_is_not_lost_where_asking_again_fails(board_json):
+    def ask(messages):
+        if len(messages) > 4:
+            raise MPVGError("the server is gone")
+        return "half a board"
+
+    with pytest.raises(ReplyRefused, match=r"asking once more failed \(the server is gone\)") as refused:
+        write_by_model(Brief("a sea"), ask)
+    assert refused.value.replies == ("half a board",)
+
+
 def test_a_reply_without_a_board_says_what_a_board_is():
     (problem,) = problems_of("I cannot do that.")
     assert problem.startswith(
