@@ -59,4 +59,4 @@ def channel_distances(
     if circular_hue:
         apart[0] = np.minimum(apart[0], HUES - apart[0])
     sums = apart.reshape(3, -1).sum(axis=1, dtype=np.int64)
-    return tuple(float(total) / apart[0].size for total in sums)  # type: ignore[return-value]
+    return tuple(float(total) / apart[0].size for total in sums)

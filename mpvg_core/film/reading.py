@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -41,7 +41,7 @@ class VideoInfo:
 
 def read_frames(
     path: Path, *, size: tuple[int, int] | None = None, scaling: Scaling = "smooth", threads: int | None = None
-) -> Iterator[tuple[float, Frame]]:
+) -> Generator[tuple[float, Frame], None, None]:
     """The frames of a video file one at a time, each with its time in seconds from the start of the file.
 
     Times are those of the file, also where its rate varies. Decoding goes on beside the reader, a few frames ahead.
