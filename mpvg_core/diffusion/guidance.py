@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from torch import Tensor
 
@@ -56,6 +56,11 @@ class Segment:
     toward: str | None
     against: str | None = NOTHING
     interval: tuple[float, float] = (0.0, 1.0)
+
+    def described(self) -> dict[str, Any]:
+        """As a take's inputs keep it."""
+        ends = [float(end) for end in self.interval]
+        return {"scale": float(self.scale), "toward": self.toward, "against": self.against, "interval": ends}
 
 
 @dataclass(frozen=True)

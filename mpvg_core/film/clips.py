@@ -74,4 +74,6 @@ def _inputs(
             "form": request.guidance.form,
             "interval": [float(end) for end in request.guidance.interval],
         }
+        if request.guidance.segments:
+            inputs["history"]["segments"] = [segment.described() for segment in request.guidance.segments]
     return inputs

@@ -49,8 +49,11 @@ class FilmSettings:
 
     def history_inputs(self) -> dict[str, Any]:
         """What of the settings goes only into takes that remember: without history it has no effect."""
-        return {
+        inputs: dict[str, Any] = {
             "history_scale": float(self.guidance.history_scale),
             "form": self.guidance.form,
             "interval": [float(end) for end in self.guidance.interval],
         }
+        if self.guidance.segments:  # takes made without any keep the ids they have
+            inputs["segments"] = [segment.described() for segment in self.guidance.segments]
+        return inputs

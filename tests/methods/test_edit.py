@@ -59,6 +59,12 @@ def test_a_part_of_the_strength_makes_that_part_of_the_steps(run, backbone, clip
     assert len(backbone.calls) == 4  # two steps of two branches
 
 
+def test_the_clip_is_left_further_behind_the_greater_the_strength(run, clip):
+    results = [run(video_to_video(clip, strength)) for strength in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    distances = [(result[0] - clip).norm().item() for result in results]
+    assert distances == sorted(distances) and distances[0] == 0.0
+
+
 def test_the_start_is_rounded_and_not_cut():
     assert start_index(50, 0.58) == 21  # 50 * 0.58 is 28.999999999999996
     assert start_index(16, 0.5) == 8

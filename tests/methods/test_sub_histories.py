@@ -149,3 +149,15 @@ def test_noised_features_keep_their_spread(normal):
         assert noised.std().item() == pytest.approx(clip.tokens.std().item(), rel=0.02)
         both = torch.stack([noised.flatten(), clip.tokens.flatten()])
         assert torch.corrcoef(both)[0, 1].item() == pytest.approx((1 - level) ** 0.5, abs=0.02)
+
+
+def test_segments_are_part_of_what_a_take_is_made_from():
+    from mpvg_core.film.settings import FilmSettings
+
+    plain, pulled = (
+        FilmSettings(guidance=HistoryGuidance(4.0, 1.0, segments=segments)).history_inputs()
+        for segments in ((), (Segment(0.5, "far", interval=(0.0, 0.5)),))
+    )
+    assert "segments" not in plain  # takes of before are found again
+    expected = {"scale": 0.5, "toward": "far", "against": None, "interval": [0.0, 0.5]}
+    assert pulled == {**plain, "segments": [expected]}
