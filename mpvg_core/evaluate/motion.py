@@ -37,11 +37,13 @@ def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     """
     old, new = grey(before), grey(after)
     height, width = (size // _BLOCK * _BLOCK for size in old.shape)
+    if not height or not width:
+        return 0.0  # smaller than a block
     old, new = old[:height, :width], new[:height, :width]
     padded = np.pad(old, _SEARCH, mode="edge")
     still = _unlike((new - old)[:, None])[:, 0]  # [rows, columns] of blocks
     steps = np.arange(-_SEARCH, _SEARCH + 1)
-    unlike = np.stack([_unlike(new[:, None] - _shifted(padded, _SEARCH + dy, new.shape)) for dy in steps])
+    unlike = np.stack([_unlike(np.subtract(new[:, None], _moved(padded, top, new.shape))) for top in range(len(steps))])
     far = np.hypot(steps[:, None, None, None], steps[None, None, :, None])
     costs = (unlike + 1e-3 * far).swapaxes(1, 2).reshape(len(steps) ** 2, *still.shape)  # of equal fits the nearest
     moved = np.broadcast_to(far.swapaxes(1, 2), (len(steps), len(steps), 1, 1)).reshape(-1)[costs.argmin(axis=0)]
@@ -50,8 +52,8 @@ def flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     return _strongest_mean(inner.ravel()) / min(old.shape)
 
 
-def _shifted(padded: Floats, top: int, shape: tuple[int, ...]) -> Floats:
-    """The old picture moved by every number of columns, [H, shifts, W]."""
+def _moved(padded: Floats, top: int, shape: tuple[int, ...]) -> Floats:
+    """The old picture from row `top` on, moved by every number of columns, [H, shifts, W]."""
     windows: Floats = np.lib.stride_tricks.sliding_window_view(padded[top : top + shape[0]], shape[1], axis=1)
     return windows
 

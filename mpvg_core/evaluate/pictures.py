@@ -173,7 +173,7 @@ def require_matplotlib() -> ModuleType:
         import matplotlib
     except ImportError as error:
         raise MPVGError("a report needs matplotlib: pip install 'mpvg[report]'") from error
-    return matplotlib  # type: ignore[no-any-return]
+    return matplotlib
 
 
 def _style() -> AbstractContextManager[Any]:

@@ -66,6 +66,7 @@ def test_a_still_picture_has_neither_flow_nor_change_even_with_a_little_grain():
 def test_an_even_change_of_light_is_a_change_and_no_flow_of_a_plain_picture():
     assert change(plain(100), plain(110)) == 10
     assert flow(plain(100), plain(110)) == 0
+    assert flow(plain(100, size=2), plain(110, size=2)) == 0
 
 
 def test_a_small_thing_that_moves_counts_as_much_as_the_strongest_twentieth():
