@@ -35,7 +35,7 @@ _AROUND = 3  # frames each way
 def thumbnail(frame: NDArray[np.uint8]) -> Thumbnail:
     """Block means of a picture uint8 [H, W, 3]; large pictures are looked at through a sieve of 128 pixels or more."""
     step = max(1, max(frame.shape[:2]) // 128)
-    small = frame[::step, ::step]
+    small: NDArray[np.float32] = frame[::step, ::step].astype(np.float32)
     for axis in (0, 1):
         size = small.shape[axis]
         starts = np.arange(GRID) * size // GRID
