@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluate.cuts import Segment
+from ..evaluate.cuts import Scenes, Segment
 from ..storyboard.lengths import longest_length
 from .settings import SHORTEST, ClipSettings
 
@@ -26,6 +26,29 @@ class Chosen:
     start: float
     stop: float
     cut: int | None = None
+
+
+def parts_between(scenes: Scenes) -> tuple[Segment, ...]:
+    """The scenes of a video, without the frames of fades between them; of a fade nothing is in any scene."""
+    return tuple(part for part in _parts(scenes) if part.end > part.start)
+
+
+def sides_of_first_cut(scenes: Scenes) -> tuple[Segment, ...]:
+    """The scenes before and behind the first hard cut, up to fades and other cuts; all of the video if it has none."""
+    for number, cut in enumerate(scenes.cuts):
+        if cut.kind == "cut":
+            return _parts(scenes)[number : number + 2]
+    times = scenes.times
+    return (Segment(0, len(times), float(times[0]), scenes.segments[-1].end_time),)
+
+
+def _parts(scenes: Scenes) -> tuple[Segment, ...]:
+    """One part more than there are changes; a part between two fades may be empty."""
+    times = [*scenes.times.tolist(), scenes.segments[-1].end_time]
+    starts = [0, *(cut.frame for cut in scenes.cuts)]
+    ends = [*(cut.frame - cut.extent for cut in scenes.cuts), len(scenes.times)]
+    pairs = [(start, max(start, end)) for start, end in zip(starts, ends, strict=True)]
+    return tuple(Segment(start, end, times[start], times[end]) for start, end in pairs)
 
 
 def choose_scene(times: NDArray[np.float64], span: Segment, settings: ClipSettings) -> Chosen | str:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import MPVGError
-from ..evaluate.cuts import CutFinder, CutSettings, Scenes, Segment
+from ..evaluate.cuts import CutFinder, CutSettings, Scenes
 from ..film.durable import move_into_place
 from ..film.footage import covering
 from ..film.reading import Scaling, VideoInfo, probe, read_frames
 from ..film.video import VideoWriter
-from .choose import Chosen, choose_scene, choose_transition
+from .choose import Chosen, choose_scene, choose_transition, parts_between, sides_of_first_cut
 from .files import CUT, VERSION, read_object
 from .settings import ClipSettings
 
@@ -26,7 +26,7 @@ Stop = Callable[[], None]  # called often; raises when the build is to end
 
 _LOOKED_AT = 256  # pixels of the longer side when cuts are searched: enough, and most of the time saved
 _LEAST_BETWEEN = 0.5  # seconds between two cuts
-_AFTERWARDS = 2.0  # seconds looked at behind a transition, so that no cut in its clip is missed
+_AFTERWARDS = 3.0  # seconds looked at behind a transition, so that no cut in its clip is missed
 _LOOKS = 256  # frames between two looks whether enough has been seen
 _STRIP, _GAP, _PAPER = 120, 4, "#15171b"  # a clip's strip: height of its pictures and space between them, pixels
 
@@ -47,8 +47,11 @@ class PlannedClip:
 
 @dataclass(frozen=True)
 class CutVideo:
-    """What pass one found: the video's header, the length that was looked at in seconds, the scenes (start, stop) in
-    seconds, the clips that they give, and how many scenes were too short and too long."""
+    """What pass one found: the video's header, and the length that was looked at in seconds.
+
+    scenes: (start, stop) in seconds; in layout 'transitions' the two at the first cut, or the one there is. clips: what
+    they give. too_short, too_long: how many scenes gave none for their length.
+    """
 
     info: VideoInfo
     seconds: float
@@ -114,29 +117,19 @@ def _write_record(file: Path, found: CutVideo, sha256: str, settings: ClipSettin
 
 def _find(source: Path, settings: ClipSettings, threads: int, stop: Stop) -> CutVideo:
     info, scenes = _scenes(source, settings, threads, stop)
-    parts = scenes.segments
-    clips: list[PlannedClip] = []
-    short = long = 0
-    for name, chosen in _choices(scenes.times, parts, settings):
-        if isinstance(chosen, Chosen):
-            clips.append(PlannedClip(name, chosen))
-        elif chosen == "too long":
-            long += 1
-        else:
-            short += 1
-    spans = tuple((round(part.start_time, 6), round(part.end_time, 6)) for part in parts)
-    return CutVideo(info, spans[-1][1], spans, tuple(clips), short, long)
-
-
-def _choices(
-    times: NDArray[np.float64], parts: tuple[Segment, ...], settings: ClipSettings
-) -> Iterator[tuple[str, Chosen | str]]:
     if settings.layout == "transitions":
-        if len(parts) > 1:
-            yield "clip", choose_transition(times, parts[0], parts[1], settings)
-        return
-    for number, part in enumerate(parts, start=1):
-        yield f"scene-{number:03d}", choose_scene(times, part, settings)
+        parts = sides_of_first_cut(scenes)
+        choices = [("clip", choose_transition(scenes.times, *parts, settings))] if len(parts) == 2 else []
+    else:
+        parts = parts_between(scenes)
+        choices = [
+            (f"scene-{number:03d}", choose_scene(scenes.times, part, settings)) for number, part in enumerate(parts, 1)
+        ]
+    clips = tuple(PlannedClip(name, chosen) for name, chosen in choices if isinstance(chosen, Chosen))
+    left_out = [chosen for _, chosen in choices if isinstance(chosen, str)]
+    spans = tuple((round(part.start_time, 6), round(part.end_time, 6)) for part in parts)
+    length = scenes.segments[-1].end_time
+    return CutVideo(info, length, spans, clips, left_out.count("too short"), left_out.count("too long"))
 
 
 def _scenes(source: Path, settings: ClipSettings, threads: int, stop: Stop) -> tuple[VideoInfo, Scenes]:
@@ -152,8 +145,8 @@ def _scenes(source: Path, settings: ClipSettings, threads: int, stop: Stop) -> t
         finder.add(frame, time)
         count += 1
         if settings.layout == "transitions" and count % _LOOKS == 0:
-            cuts = finder.scenes().cuts
-            if cuts and time > cuts[0].time + wanted:
+            cuts = [cut.time for cut in finder.certain if cut.kind == "cut"]
+            if cuts and time > cuts[0] + wanted:
                 break
     if not count:
         raise DamagedVideo("holds no frame that can be read")

@@ -16,7 +16,7 @@ Status = Literal["built", "too short", "no cut", "without captions", "duplicate"
 class VideoReport:
     """What became of one file.
 
-    scenes: how many were found (in layout 'transitions' as far as was looked). clips: how many were cut.
+    scenes: how many were found (in layout 'transitions' the two at the first cut). clips: how many were cut.
     without_caption: clips that are not part of the data set for want of words. repeated: frames that stand twice in a
     clip because the video has fewer a second. seconds: of clips in the data set. enlarged: whether the video is
     smaller than its clips.

@@ -348,6 +348,6 @@ def test_a_video_is_read_no_farther_than_its_transition_needs(desk, monkeypatch)
     monkeypatch.setattr(cut, "_LOOKS", 16)
     desk.video("a.mp4", "snow moon", [20, 80], ["snow", "moon"])
     manifest = desk.transitions(frames=17)
-    assert manifest.videos[0].length == 48 / 8
+    assert manifest.videos[0].length == 64 / 8
     (transition,) = iter_transitions(desk.out)
     assert (transition.clip.frames, transition.cut_frame) == (17, 8)

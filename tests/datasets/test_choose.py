@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mpvg_core.datasets.choose import choose_scene, choose_transition
+from mpvg_core.datasets.choose import choose_scene, choose_transition, parts_between, sides_of_first_cut
 from mpvg_core.datasets.settings import ClipSettings, longest_clip
 from mpvg_core.errors import InputError
-from mpvg_core.evaluate.cuts import Segment
+from mpvg_core.evaluate.cuts import Cut, CutSettings, Scenes, Segment
 
 
 def settings(**changes) -> ClipSettings:
@@ -92,6 +92,25 @@ def test_a_transition_reaches_as_far_on_both_sides_as_it_may(fps, before, after,
 def test_a_cut_too_near_to_another_or_to_an_end_gives_none(before, after):
     times, (first, second) = scenes(8, before, after)
     assert choose_transition(times, first, second, settings(layout="transitions", frames=81)) == "too short"
+
+
+def found(*cuts: Cut) -> Scenes:
+    times = np.arange(100) / 8
+    return Scenes(np.zeros(100, np.float32), times, cuts, CutSettings())
+
+
+def test_what_fades_is_in_no_scene():
+    fade, cut, first = Cut(40, 5.0, 30.0, "fade", 8), Cut(70, 8.75, 60.0), Cut(6, 0.75, 30.0, "fade", 6)
+    assert [(part.start, part.end) for part in parts_between(found(fade, cut))] == [(0, 32), (40, 70), (70, 100)]
+    assert [(part.start, part.end) for part in parts_between(found(first))] == [(6, 100)]
+    assert [(part.start_time, part.end_time) for part in parts_between(found(fade))] == [(0.0, 4.0), (5.0, 12.5)]
+
+
+def test_a_transition_is_between_what_lies_next_to_the_first_hard_cut():
+    fade, cut, later = Cut(20, 2.5, 30.0, "fade", 4), Cut(50, 6.25, 60.0), Cut(90, 11.25, 30.0, "fade", 10)
+    sides = sides_of_first_cut(found(fade, cut, later))
+    assert [(part.start, part.end) for part in sides] == [(20, 50), (50, 80)]
+    assert [(part.start, part.end) for part in sides_of_first_cut(found(fade))] == [(0, 100)]
 
 
 @pytest.mark.parametrize(
