@@ -1,9 +1,10 @@
-"""Attention maths: decoupled attention to the history, rotary positions, and which attention kernel torch uses."""
+"""Attention: to the history, rotary positions, which kernel torch uses, and layers that work otherwise for a while."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,3 +76,28 @@ def attention_backend(
                 f"The attention backend {name!r} cannot run on {device} in {precision}; choose 'auto' or another dtype."
             ) from error
         yield
+
+
+class Replacement:
+    """An attention processor that a method puts in place of a layer's own for a while; `method` names it."""
+
+    method: str
+
+
+@contextmanager
+def replaced(attn: Any, processor: Replacement) -> Iterator[None]:
+    """Within the block the layer `attn` works by `processor`; afterwards, come what may, by its own again.
+
+    Raises MPVGError where another method has replaced it already: the one within would undo the one around it.
+    """
+    own = attn.processor
+    if isinstance(own, Replacement):
+        raise MPVGError(
+            f"{own.method} and {processor.method} both replace the attention of the same layers; leave one out, or "
+            "give them different layers."
+        )
+    attn.set_processor(processor)
+    try:
+        yield
+    finally:
+        attn.set_processor(own)

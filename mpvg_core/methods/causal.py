@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..diffusion.attention import rotate
+from ..diffusion.attention import Replacement, replaced, rotate
 from ..diffusion.predict import Call, Step
 from ..diffusion.sampler import Constrain
 from ..diffusion.schedule import Stepper
@@ -54,13 +54,14 @@ def causal(transformer: Any, window: int | None = None) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(transformer.register_forward_pre_hook(count, with_kwargs=True).remove)
         for block in transformer.transformer_blocks:
-            stack.callback(block.attn1.set_processor, block.attn1.processor)
-            block.attn1.set_processor(looking)
+            stack.enter_context(replaced(block.attn1, looking))
         yield
 
 
-class _LookingBack:
+class _LookingBack(Replacement):
     """An attention processor that does what CogVideoX's own does, with queries frame by frame."""
+
+    method = "causal attention"
 
     def __init__(self, window: int | None) -> None:
         self.window, self.frames = window, 1

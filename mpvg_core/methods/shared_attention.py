@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..diffusion.attention import rotate
+from ..diffusion.attention import Replacement, replaced, rotate
 from ..diffusion.predict import Call, Denoiser
 from ..diffusion.schedule import Stepper, in_interval
 from ..errors import InputError, MPVGError, Problem
@@ -156,14 +156,14 @@ def shown(transformer: Any, banks: dict[int, Bank], sharing: Sharing) -> Iterato
     """Within the block the attention of these layers sees the banks; afterwards each has its own processor again."""
     with ExitStack() as stack:
         for layer, bank in banks.items():
-            attn = transformer.transformer_blocks[layer].attn1
-            stack.callback(attn.set_processor, attn.processor)
-            attn.set_processor(_Looking(bank, sharing))
+            stack.enter_context(replaced(transformer.transformer_blocks[layer].attn1, _Looking(bank, sharing)))
         yield
 
 
-class _Looking:
+class _Looking(Replacement):
     """An attention processor that does what CogVideoX's own does, and also sees a bank."""
+
+    method = "shared attention"
 
     def __init__(self, bank: Bank, sharing: Sharing) -> None:
         self.bank, self.sharing = bank, sharing
@@ -194,6 +194,10 @@ class _Looking:
         mask = None
         if attention_mask is not None:
             mask = attn.prepare_attention_mask(attention_mask, total, rows).view(rows, attn.heads, -1, total)
+            if mask.shape[2] != 1:
+                raise MPVGError(
+                    "Shared attention goes with masks that hide keys from all queries alike, and no others."
+                )
         own = slice(0, length) if sharing.mode == "replace" else slice(0, total)
         bias = math.log(sharing.strength) if sharing.mode == "append" else 0.0
         seen = scaled_dot_product_attention(

@@ -106,11 +106,11 @@ def test_attention_to_the_words_is_the_share_of_the_joint_softmax(backbone, anch
             looks = (query @ key.transpose(2, 3) / 4).softmax(dim=-1)[0, :, 10:, 1:3].sum(-1).mean(0)
             shares.append(looks / looks.mean())
     handle.remove()
-    only_first = replace_blocks(backbone, anchor, words)
+    only_first = of_the_first_layer(backbone, anchor, words)
     assert torch.allclose(only_first.flatten(), sum(shares), atol=1e-4)
 
 
-def replace_blocks(backbone, anchor, words):
+def of_the_first_layer(backbone, anchor, words):
     """`attended` of the first layer alone."""
     blocks = backbone.transformer.transformer_blocks
     backbone.transformer.transformer_blocks = blocks[:1]

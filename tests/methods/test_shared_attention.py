@@ -12,6 +12,7 @@ from mpvg_core.diffusion.inject import ConcatInjection, HistoryConditioning
 from mpvg_core.diffusion.predict import Guided
 from mpvg_core.diffusion.schedule import Stepper
 from mpvg_core.errors import InputError, MPVGError
+from mpvg_core.methods.causal import causal_attention
 from mpvg_core.methods.shared_attention import Anchor, Sharing, anchor_banks, shared_attention, shown
 from mpvg_core.methods.technique import sample_with
 
@@ -239,6 +240,13 @@ def test_history_and_anchors_go_together(run, anchor, backbone, normal):
     hidden = replace(history, tokens=longer, mask=torch.tensor([[True] * 6 + [False] * 2]))
     masked = run(shared_attention(backbone, [anchor], Sharing()), history=hidden)
     assert (masked - shared).abs().max() < 1e-4
+
+
+def test_two_methods_that_replace_the_same_layers_are_refused_by_name(run, anchor, backbone):
+    processors = dict(backbone.transformer.attn_processors)
+    with pytest.raises(MPVGError, match="causal attention and shared attention both"):
+        run(causal_attention(), shared_attention(backbone, [anchor], Sharing()))
+    assert dict(backbone.transformer.attn_processors) == processors
 
 
 @pytest.mark.parametrize(
