@@ -22,15 +22,16 @@ from ..diffusion.sampler import sample
 from ..evaluate.cuts import CutSettings, Scenes
 from ..evaluate.segments import Counted, SegmentFigures, count_segments, segment_figures
 from .batches import as_pixels
-from .figures import Figure, average, motion_degree, share
+from .figures import Figure, average, look_at, look_figures, look_of, motion_degree, share
 from .latents import LatentBasis
 from .reader import agreement, read_clip
 from .transitions import CUT_FRAME, CUT_LATENT, Cutting, Kind, draw_cutting
-from .world import FRAMES, PLACES, Scene, draw_scene, draw_story
+from .world import FRAMES, PLACES, Look, Scene, draw_scene, draw_story
 
 GROUPS: Mapping[str, Kind] = {"A": "one", "A2": "told twice", "B": "implied", "C": "explicit"}
 FIRST_SEED = 300_000  # held out: training draws from a million on
 _READABLE = 5  # frames that the reader of clips needs
+_HALF = 8
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,16 @@ class GroupRow:
     """A group's segments and what is right in them, scene by scene as the prompt names them.
 
     place, motion: of each wanted scene, in the segment of its number; a segment that is missing or too short to be read
-    is wrong. all_places: clips with every place right, in order and number. moves: see `figures.motion_degree`, within
-    segments.
+    is wrong. all_places: clips with every place right, in order and number. colour: actors that have in the last part
+    of the clip the colour that they had in the first, the two halves of one scene or the two scenes of a clip that has
+    two; a first part that cannot be read leaves its actors out. moves: see `figures.motion_degree`, within segments.
     """
 
     segments: SegmentFigures
     place: Figure
     motion: Figure
     all_places: Figure
+    colour: Figure
     moves: Figure
 
 
@@ -131,7 +134,7 @@ def film(
 
 def group_row(made: Sequence[Made]) -> GroupRow:
     """The figures of one group's clips."""
-    places, motions, whole, moves = [], [], [], []
+    places, motions, whole, looks, moves = [], [], [], [], []
     for one in made:
         segments = one.scenes.segments
         right = []
@@ -144,10 +147,32 @@ def group_row(made: Sequence[Made]) -> GroupRow:
             motions.append(0.0 if found is None else float(found["motion"]))
         places += right
         whole.append(all(right) and len(segments) == one.cutting.wanted)
+        looks += _looks(one)
         parts = [one.clip[segment.start : segment.end] for segment in segments]
         moves += [motion_degree(part) for part in parts if len(part) > 1]
     counts = [Counted(len(one.scenes.segments), one.cutting.wanted, one.seed) for one in made]
-    return GroupRow(segment_figures(counts), share(places), average(motions), share(whole), average(moves))
+    return GroupRow(
+        segments=segment_figures(counts),
+        place=share(places),
+        motion=average(motions),
+        all_places=share(whole),
+        colour=look_figures(looks)["colour"],
+        moves=average(moves),
+    )
+
+
+def _looks(one: Made) -> list[tuple[Look | None, Look | None]]:
+    """The looks of each actor who is in both parts of a clip: in the first part and in the last."""
+    scenes, segments = one.cutting.scenes, one.scenes.segments
+    if len(scenes) == 1:
+        parts = [one.clip[:_HALF], one.clip[-_HALF:]]
+    elif len(segments) == 2 and min(segment.end - segment.start for segment in segments) >= _READABLE:
+        parts = [one.clip[segment.start : segment.end] for segment in segments]
+    else:
+        return []
+    first, last = look_at(scenes[0], parts[0]), look_at(scenes[-1], parts[1])
+    both = {role.index for role in scenes[0].roles} & {role.index for role in scenes[-1].roles}
+    return [(look_of(first, index), look_of(last, index)) for index in sorted(both)]
 
 
 @torch.no_grad()

@@ -14,7 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 from ..evaluate.segments import PUBLISHED
 from .transition_bench import GroupRow, KnownClips, Made
 
-_COLUMNS = ("segments", "spread", "wanted", "|n - wanted|", "exact", "place", "all places", "motion", "moves", "n")
+_COLUMNS = (
+    *("segments", "spread", "wanted", "|n - wanted|", "exact"),
+    *("place", "all places", "motion", "colour", "moves", "n"),
+)
 _SCALE, _EVERY, _CAPTION, _MARGIN, _MARK = 2, 2, 20, 8, 4
 _PAPER, _INK, _CUT = (21, 23, 27), (242, 242, 239), (255, 60, 60)
 
@@ -36,7 +39,7 @@ def table(rows: Mapping[str, Mapping[str, GroupRow]]) -> str:
                 f"{found.wanted:g}",
                 f"{found.error:.3f}",
                 f"{found.exact:.3f}",
-                *(str(figure) for figure in (row.place, row.all_places, row.motion, row.moves)),
+                *(str(figure) for figure in (row.place, row.all_places, row.motion, row.colour, row.moves)),
                 str(found.n),
             ]
             lines.append(f"| {group} | {model} | {' | '.join(cells)} |")

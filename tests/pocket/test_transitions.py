@@ -223,6 +223,24 @@ def test_a_clip_cut_where_one_scene_is_wanted_is_counted_as_such() -> None:
     assert (row.segments.mean, row.segments.error, row.all_places.mean) == (2, 1, 0)
 
 
+def test_an_actor_who_changes_colour_within_a_scene_or_over_a_cut_is_seen() -> None:
+    one = next(one for one in bench_prompts(8)["A"] if len(one.scenes[0].roles) == 1)
+    two = next(
+        two for two in bench_prompts(20)["C"] if two.scenes[0].roles[0].index == two.scenes[1].roles[0].index
+        and len(two.scenes[0].roles) == len(two.scenes[1].roles) == 1
+    )  # fmt: skip
+    for cutting in (one, two):
+        clip = draw_cut(cutting.scenes)
+        last = cutting.scenes[-1]
+        (role,) = last.roles
+        other = "green" if role.look.colour != "green" else "blue"
+        changed = replace(last, roles=(replace(role, look=replace(role.look, colour=other)),))
+        spoilt = clip.copy()
+        spoilt[CUT_FRAME:] = draw_scene(changed)[CUT_FRAME:]
+        assert group_row([made(cutting, clip)]).colour.mean == 1
+        assert group_row([made(cutting, spoilt)]).colour.mean == 0
+
+
 def test_a_frozen_clip_is_seen_not_to_move() -> None:
     # A raised arm waves even in one picture.
     cutting = next(one for one in bench_prompts(8)["A"] if one.scenes[0].roles[0].motion != "waving")
