@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from ..backbone.construct import new_scheduler, new_text_encoder, new_transformer, new_word_tokenizer
+from ..training.binding import attention_binding_loss, watched
 from ..training.optimise import Optimisers, warmup_stable_decay
 from ..training.partial import kept_cells, only_tokens
 from ..training.run import Run
 from .batches import SceneBatches
-from .language import MAX_TOKENS, lane_of_token, vocabulary
+from .binding import look_words, video_lanes, word_lanes, word_loss
+from .language import MAX_TOKENS, vocabulary
 from .latents import CHANNELS, LatentBasis
 from .world import FRAMES, NAMES, SIZE
 
@@ -39,10 +41,12 @@ SCHEDULER: dict[str, Any] = {
 }  # fmt: skip
 TEXT_DROPOUT = 0.1
 BINDING = 0.3  # weight of the loss that teaches the text encoder where in the picture an actor's words belong
+ATTENDING = 0.2  # weight of the loss that teaches the transformer to look there
+BINDING_BLOCKS = (1, 2, 3)
 ACTOR_WEIGHT = 4.0
 MAX_LOSS_WEIGHT = 5.0
 CPU = torch.device("cpu")
-WHOLE_FROM = 0.9  # until this part of the steps, each step computes a part of the video tokens
+WHOLE_FROM = 0.95  # until this part of the steps, each step computes a part of the video tokens
 KEPT_FRAMES = 3
 KEPT_SKY = 0.3  # of the tokens in the upper quarter, where actors seldom are
 
@@ -121,21 +125,6 @@ def token_subset(generator: torch.Generator) -> torch.Tensor:
     return kept.flatten().nonzero().flatten()
 
 
-def binding_loss(
-    reader: nn.Module, words: Any, ids: torch.Tensor, embeds: torch.Tensor, orders: Sequence[Sequence[int]]
-) -> torch.Tensor:
-    """Cross-entropy of the actor's place from the left, read off the embeddings [B, L, D] of its name and look.
-
-    Pictures alone teach this late: "a red star" is right somewhere in the picture whoever it belongs to.
-    """
-    pieces = (words.convert_ids_to_tokens(row) for row in ids.tolist())
-    lanes = torch.tensor([lane_of_token(row, order) for row, order in zip(pieces, orders, strict=True)])
-    if bool((lanes < 0).all()):
-        return embeds.sum() * 0.0
-    found = reader(embeds).flatten(0, 1).float()
-    return nn.functional.cross_entropy(found, lanes.flatten().to(embeds.device), ignore_index=-1)
-
-
 def train_base(
     folder: Path,
     basis: LatentBasis,
@@ -175,12 +164,19 @@ def train_base(
         ids = token_ids(words, prompts).to(device)
         kept = token_subset(generator) if step < WHOLE_FROM * steps else None
         noised = add_noise(sample["latents"].to(device), alphas_cumprod, generator)
-        with computing(transformer, kept):
+        pieces = [words.convert_ids_to_tokens(row) for row in ids.tolist()]
+        of_words, orders = word_lanes(pieces, sample["orders"]), sample["orders"]
+        of_video = video_lanes(sample["actors"], orders, TRANSFORMER["patch_size"])
+        of_video = of_video if kept is None else of_video[:, kept]
+        with computing(transformer, kept), watched(transformer, BINDING_BLOCKS) as heads:
             embeds = text_encoder(input_ids=ids).last_hidden_state
             output = transformer(noised.noisy, embeds, noised.timesteps, return_dict=False)[0]
-            binding = binding_loss(reader, words, ids, embeds, sample["orders"])
+            binding = word_loss(reader, of_words, embeds)
+        looks = torch.where(look_words(pieces), of_words, -1)
+        attending = attention_binding_loss(heads, looks.to(device), of_video.to(device))
         losses = noised.error(output, noised.latents, sample["actors"].to(device), kept)
-        norm = run.update(losses.mean() + BINDING * binding, warmup_stable_decay(step, steps))
+        loss = losses.mean() + BINDING * binding + ATTENDING * attending
+        norm = run.update(loss, warmup_stable_decay(step, steps))
         running = losses.mean().item() if step == run.start else 0.98 * running + 0.02 * losses.mean().item()
         if step % 20 == 0:
             thirds = [round(float(part.mean()), 4) for part in losses.detach().chunk(3)]
@@ -189,6 +185,7 @@ def train_base(
                 loss=round(running, 5),
                 thirds=thirds,
                 binding=round(float(binding.detach()), 4),
+                attending=round(float(attending.detach()), 4),
                 norm=round(norm, 3),
             )
         run.save_if_due(step, steps)
