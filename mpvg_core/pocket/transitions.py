@@ -115,8 +115,8 @@ def scene_of_token(ids: Sequence[int], parts: Sequence[Sequence[int]]) -> list[i
 
 
 class CutBatches(DrawnBatches):
-    """Batches for post-training: latents [B, F, 16, h, w], prompts of all kinds mixed, and scenes [B, L] of their
-    tokens."""
+    """Batches for post-training: latents [B, F, 16, h, w], prompts of all kinds mixed, scenes [B, L] of their
+    tokens, and cuts [B]: the latent frame with which a second scene begins, 0 for none."""
 
     stream = 7
 
@@ -134,6 +134,7 @@ class CutBatches(DrawnBatches):
             "latents": self.basis.encode(pixels),
             "prompts": [cutting.prompt for cutting in drawn],
             "scenes": torch.stack([self._scenes(cutting) for cutting in drawn]),
+            "cuts": torch.tensor([CUT_LATENT if len(cutting.scenes) > 1 else 0 for cutting in drawn]),
         }
 
     def _scenes(self, cutting: Cutting) -> torch.Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..backbone.folder import PARTS
 from ..backbone.interface import Backbone
 from ..errors import InputError, MPVGError, Problem
+from .binding import Heads, attention_binding_loss, watched
 from .optimise import Optimisers
 from .partial import kept_cells, only_tokens
 from .run import Run
@@ -27,6 +28,8 @@ from .weighting import FORMS, Form, min_snr_weight
 
 TEXT_DROPOUT = 0.1  # of the prompts are empty, so that guidance goes on working
 BINDING = 0.3  # weight of the loss that teaches a learning text encoder which scene a word speaks of
+ATTENDING = 0.2  # weight of the loss that teaches the transformer to look there
+_HEAD = 1  # of the attention, that is taught so; the others stay free
 SCENES = 3  # what a word may speak of: the first of two scenes, the second, the only one
 
 
@@ -152,7 +155,8 @@ def train_transitions(
     """Trains to `recipe.steps`, resuming from the folder's checkpoint; gives the trained parts with averaged weights.
 
     batches(n): the batches from the n-th on, each with `latents` [B, F, C, h, w] of one shape and B `prompts`, and
-    perhaps with `scenes` [B, L]: of which scene each token speaks (0 first, 1 second, 2 the only one, -1 neither).
+    perhaps with `scenes` [B, L]: of which scene each token speaks (0 first, 1 second, 2 the only one, -1 neither), and
+    `cuts` [B]: the latent frame with which the second scene begins, 0 for none.
     Only parameters of the transformer that ask for a gradient are trained.
     Raises InputError for a model that does not predict v, MPVGError when the loss stops being a number.
     """
@@ -183,17 +187,20 @@ def train_transitions(
         noised = noise_up(batch["latents"], signals, generator)
         kept = _some_frames(noised.noisy.shape, transformer.config.patch_size, recipe.frames, generator)
         size = recipe.at_once or len(told)
-        total = bound = 0.0
+        total = bound = attended = 0.0
         for start in range(0, len(told), size):
             part = slice(start, min(start + size, len(told)))
             share = (part.stop - start) / len(told)
             embeds = prompts(told[part])
-            loss = share * _loss(backbone, embeds, noised.part(part), recipe, kept)
+            with watched(transformer, _taught_blocks(transformer) if scenes is not None else ()) as heads:
+                loss = share * _loss(backbone, embeds, noised.part(part), recipe, kept)
             total += float(loss.detach())
             if scenes is not None:
                 binding = share * prompts.binding(embeds, scenes[part])
-                bound += float(binding.detach())
-                loss = loss + BINDING * binding
+                shown_scene = _scene_of_video(batch["cuts"][part], noised.noisy.shape, transformer.config.patch_size)
+                attending = share * _attending(heads, scenes[part], shown_scene, kept)
+                bound, attended = bound + float(binding.detach()), attended + float(attending.detach())
+                loss = loss + BINDING * binding + ATTENDING * attending
             if part.stop < len(told):
                 loss.backward()
         if not isfinite(total):
@@ -201,7 +208,7 @@ def train_transitions(
         norm = run.update(loss, 1.0)
         running = total if running is None else 0.98 * running + 0.02 * total
         if step % 10 == 0 or step + 1 == recipe.steps:
-            more = {} if scenes is None else {"binding": round(bound, 4)}
+            more = {} if scenes is None else {"binding": round(bound, 4), "attending": round(attended, 4)}
             run.journal.log(step=step, loss=round(running, 5), norm=round(norm, 4), **more)
         run.save_if_due(step, recipe.steps)
         report(Progress(step + 1, recipe.steps, running))
@@ -263,6 +270,26 @@ def _loss(backbone: Backbone, embeds: Tensor, noised: Noised, recipe: Recipe, ke
         errors = (error * cells).mean(dim=(1, 2, 3, 4)) / cells.mean()
     weights = min_snr_weight(noised.signal, recipe.gamma, recipe.weighting).to(device)
     return (weights * errors).mean()
+
+
+def _taught_blocks(transformer: Any) -> range:
+    """The first half of the blocks but for the very first: places are settled there."""
+    return range(1, max(2, len(transformer.transformer_blocks) // 2 + 1))
+
+
+def _attending(heads: Heads, scenes: Tensor, shown: Tensor, kept: Tensor | None) -> Tensor:
+    """See `attention_binding_loss`: each video token looks at the words of the scene that it shows."""
+    device = heads.queries[0].device
+    shown = shown if kept is None else shown[:, kept]
+    head = min(_HEAD, heads.queries[0].shape[1] - 1)
+    return attention_binding_loss(heads, scenes.to(device), shown.to(device), head=head)
+
+
+def _scene_of_video(cuts: Tensor, shape: Sequence[int], patch: int) -> Tensor:
+    """Which scene each video token shows [B, V]: 0 before the cut, 1 from it on, 2 in clips without one (cut 0)."""
+    a_frame = (shape[3] // patch) * (shape[4] // patch)
+    frames = torch.arange(shape[1]).repeat_interleave(a_frame)[None]
+    return torch.where(cuts[:, None] > 0, (frames >= cuts[:, None]).long(), 2)
 
 
 def _some_frames(shape: Sequence[int], patch: int, frames: int, generator: torch.Generator) -> Tensor | None:

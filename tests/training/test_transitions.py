@@ -13,7 +13,14 @@ from tiny_models import build_model
 from mpvg_core.backbone.load import load_backbone
 from mpvg_core.backbone.text import load_text_encoder
 from mpvg_core.errors import InputError, MPVGError
-from mpvg_core.training.transitions import FrozenPrompts, LearningPrompts, Recipe, noise_up, train_transitions
+from mpvg_core.training.transitions import (
+    FrozenPrompts,
+    LearningPrompts,
+    Recipe,
+    _scene_of_video,
+    noise_up,
+    train_transitions,
+)
 
 ONE, TWO = "Actor 1 is running on the snow.", "Previous scene: Actor 1 running; then next scene: Actor 1 dancing"
 
@@ -125,13 +132,22 @@ def test_a_learning_text_encoder_comes_to_know_which_scene_a_word_speaks_of(back
 
     def told(start: int):
         for batch in batches(start):
-            yield batch | {"scenes": scenes}
+            yield batch | {"scenes": scenes, "cuts": torch.tensor([0, 0, 3, 3])}
 
     start = prompts.binding(prompts([ONE, ONE, TWO, TWO]), scenes)
     train_transitions(tmp_path, backbone, prompts, told, Recipe(steps=30, lr=1e-2, batch=4))
     assert float(start.detach()) == pytest.approx(np.log(3), abs=1e-4)  # it begins by knowing nothing
     assert float(prompts.binding(prompts([ONE, ONE, TWO, TWO]), scenes).detach()) < 0.75
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
+    assert log[-1]["attending"] < log[0]["attending"]  # and the picture comes to look at the words of its own scene
     assert float(prompts.binding(prompts([""]), torch.full((1, 40), -1)).detach()) == 0
+
+
+def test_frames_before_a_cut_show_the_first_scene_and_those_from_it_on_the_second() -> None:
+    shown = _scene_of_video(torch.tensor([0, 3]), (2, 5, 4, 8, 8), 2)
+    assert shown.shape == (2, 5 * 16)
+    assert shown[0].tolist() == [2] * 80
+    assert shown[1].tolist() == [0] * 48 + [1] * 32
 
 
 def padded(ids: list[int]) -> torch.Tensor:
