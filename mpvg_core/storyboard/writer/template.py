@@ -143,9 +143,9 @@ _SMALL = {"a", "an", "and", "at", "for", "in", "of", "on", "the", "to", "with", 
 
 
 def _words(text: str) -> set[str]:
-    """The words that carry meaning, without endings: "running" and "runs" both give "run"."""
-    stems = (re.sub(r"(?:nning|ing|s)$", lambda end: "n" if end[0] == "nning" else "", word) for word in _plain(text))
-    return {stem for stem in stems if stem not in _SMALL}
+    """The words that carry meaning, without endings: "running" and "runs" give "run", "dancing" and "dances" "danc"."""
+    words = (word for word in _plain(text) if word not in _SMALL)
+    return {re.sub(r"(?:nning|ing|es|e|s)$", lambda end: "n" * end[0].startswith("n"), word) for word in words}
 
 
 def _plain(text: str) -> list[str]:
@@ -180,5 +180,5 @@ def _box(left: float, width: float) -> Box:
 def _title(idea: str) -> str:
     """The idea's first words, as a title."""
     words = idea.rstrip(".!?").split()
-    title = " ".join(words[:8])
+    title = " ".join(words[:8]) or "Untitled"
     return title[:1].upper() + title[1:] if len(title) <= 80 else title[:79] + "…"

@@ -33,6 +33,14 @@ def test_the_idea_chooses_looks_places_and_actions(pocket):
     assert board.shots[0].prompt == "Actor 1 is skiing on the moon."
     free = write_by_template(Brief("the fox is hiding in the library"))
     assert "fox" in free.cast[0].look and "is hiding in the old library" in free.shots[0].prompt
+    for word, action in [
+        ("dances", "dancing"),
+        ("ran? it runs", "running"),
+        ("will wave", "waving"),
+        ("skis", "skiing"),
+    ]:
+        board = write_by_template(Brief(f"a pink triangle {word}", limits=pocket))
+        assert f"Actor 1 is {action} " in board.shots[0].prompt and board.cast[0].look == "a pink triangle"
     assert write_by_template(Brief("It jumps on the street", limits=pocket)).shots[0].prompt.endswith("street.")
 
 
