@@ -38,6 +38,8 @@ def keep_look(
     """What makes a shot keep the look that `anchor.tokens` show, see `look_tokens`.
 
     strength: 0 is the stock model bit for bit (no technique at all), 1 counts the anchor's tokens as the shot's own.
+    Tokens matter most: with all of the anchor's, its place comes along (on the pocket in 8 of 16 films, with the
+    moving quarter of them in none); the later half of the layers alone did about as well as all.
     layers, interval: where they are seen, see `Sharing`. noise: the part of the anchor's noise that the shot starts
     from at strength 1; it ties layout and pose as well, so none by default.
 
