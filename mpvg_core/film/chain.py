@@ -67,6 +67,10 @@ class Filming:
             on_event(FilmEvent("note", text=other))
         if adapter is None and any(shot.looks_back for shot in plan.shots):
             on_event(FilmEvent("note", text="no history adapter: every shot is filmed from its prompt alone"))
+        if any(shot.layout for shot in plan.shots):
+            on_event(
+                FilmEvent("note", text="layouts are kept with the takes, but place nobody: filming does not use them")
+            )
         self._adapter_print = adapter.fingerprint if adapter is not None else None
         self.errands, self._texts = plan_route(plan, backbone, adapter, settings, store, only, keep)
         if adapter is not None:

@@ -26,3 +26,13 @@ def test_a_layout_is_part_of_what_a_take_was_made_from(tmp_path):
     another = (PlacedBox("boat", "boat (red)", (0.0, 0.5, 0.5, 0.5), 0.0),)
     homes = [ids_of(tmp_path, home={"layout": layout})["home"] for layout in (LAYOUT, elsewhere, another)]
     assert len(set(homes)) == 3 and homes[0] == placed["home"]
+
+
+def test_a_film_says_that_its_layouts_place_nobody(tmp_path):
+    def notes_of(folder, **changes):
+        heard = []
+        make_film(folder, story_plan(**changes), on_event=heard.append)
+        return [event.text for event in heard if event.kind == "note"]
+
+    assert not any("layout" in note for note in notes_of(tmp_path / "a"))
+    assert any("layouts are kept" in note for note in notes_of(tmp_path / "b", home={"layout": LAYOUT}))
