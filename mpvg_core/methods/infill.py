@@ -18,7 +18,8 @@ from ..diffusion.predict import Guided
 from ..diffusion.sampler import Constrain, StepInfo
 from ..diffusion.schedule import Stepper
 from ..errors import InputError, MPVGError, Problem
-from .technique import Technique, sample_with
+from .edit import start_index
+from .technique import Start, Technique, sample_with
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def start_end(first: Tensor | None = None, last: Tensor | None = None) -> Techni
 
     After every step a known frame is a' z + s' eps, eps being the noise that the clip starts from there; after the last
     one it is z itself, exactly. None leaves an end free; both free is the plain clip, bit for bit. A last latent frame
-    stands for several pictures: see `end_latents`.
+    stands for several pictures: see `bridge_latents`.
 
     Raises MPVGError when a known frame is of another size than the clip, or both ends are one frame.
     """
@@ -119,6 +120,29 @@ def _placed(frame: Tensor, noise: Tensor, at: int) -> Tensor:
     return frame.to(noise).expand(noise[:, at].shape)
 
 
+def bridged(bridge: Tensor, strength: float) -> Technique:
+    """Begin with the noised latents `bridge` [F, C, h, w], or one for each clip of a batch, at step N - round(N s).
+
+    For a clip with known ends: in the first, noisiest steps the ends tell nothing of themselves, and what lies between
+    takes a look of its own. Strength s = 1 begins with the noise alone, bit for bit. Raises InputError unless
+    0 <= s <= 1, MPVGError for a bridge of another size than the clip.
+    """
+    start_index(1, strength)
+
+    def begin(noise: Tensor, stepper: Stepper) -> Start:
+        if bridge.shape[-4:] != noise.shape[1:]:
+            raise MPVGError(f"The bridge has latents {list(bridge.shape[-4:])}, the clip {list(noise.shape[1:])}.")
+        index = start_index(len(stepper.timesteps), strength)
+        known = bridge.to(noise).expand(noise.shape)
+        if index == len(stepper.timesteps):
+            return Start(known, index)
+        if index == 0:
+            return Start(noise * stepper.initial_scale, 0)
+        return Start(stepper.noised(known, noise, stepper.timesteps[index]), index)
+
+    return Technique("bridge", start=begin)
+
+
 class Codec(Protocol):
     """What is needed of a backbone to hand pictures from level to level."""
 
@@ -127,14 +151,16 @@ class Codec(Protocol):
     def encode_clip(self, frames: np.ndarray) -> Tensor: ...
 
 
-def end_latents(codec: Codec, first: np.ndarray, last: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
-    """Pictures uint8 [H, W, 3] as the first and last latents [C, h, w] of a clip of `length` frames.
+def bridge_latents(codec: Codec, first: np.ndarray, last: np.ndarray, length: int) -> Tensor:
+    """The latents [F, C, h, w] of a clip of `length` frames that stands at `first` and, from its middle on, at `last`.
 
-    The first latent frame stands for one picture, the last for several: it is taken from the clip in which `last`
-    follows `first` and stays, since a picture encoded by itself would be a first one.
+    Pictures are uint8 [H, W, 3]. Its ends are what `start_end` is to hold: the first latent frame stands for one
+    picture, the last for several, which a picture encoded by itself would not.
     """
-    latents = codec.encode_clip(np.concatenate([first[None], np.repeat(last[None], length - 1, axis=0)]))
-    return latents[0], latents[-1]
+    after = length // 2
+    return codec.encode_clip(
+        np.concatenate([np.repeat(first[None], length - after, 0), np.repeat(last[None], after, 0)])
+    )
 
 
 Shoot = Callable[[Sequence[Segment], Sequence[Technique]], Tensor]
@@ -147,13 +173,15 @@ def infill(
     codec: Codec,
     *,
     batch: int = 1,
+    strength: float = 1.0,
     on_clip: Callable[[Segment, Tensor], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """The film's frames, uint8 [n, H, W, 3], one clip of the last level after the other, each frame once.
 
-    batch: so many clips of a level are shot together; they know nothing of one another. on_clip: is told of every
-    finished clip with its latents [F, C, h, w], whose known ends are exact. Depth 0 is the plain clip.
-    Only the key frames of a level are kept.
+    batch: so many clips of a level are shot together; they know nothing of one another. strength: see `bridged`, of the
+    clips between key frames; below 1 their look keeps closer to the key frames. on_clip: is told of every finished clip
+    with its latents [F, C, h, w], whose known ends are exact. Depth 0 is the plain clip, whatever the strength. Only
+    the key frames of a level are kept.
     """
     keys: list[np.ndarray] = []  # of the level above, in their order
     for segments in plan.levels:
@@ -161,7 +189,9 @@ def infill(
         final = segments is plan.levels[-1]
         for start in range(0, len(segments), batch):
             some = segments[start : start + batch]
-            for segment, latents in zip(some, shoot(some, _held(some, keys, codec, plan.length)), strict=True):
+            for segment, latents in zip(
+                some, shoot(some, _held(some, keys, codec, plan.length, strength)), strict=True
+            ):
                 if on_clip is not None:
                     on_clip(segment, latents)
                 shared = segment.index + 1 < len(segments)  # its last picture is the next clip's first
@@ -173,11 +203,14 @@ def infill(
         keys = coming
 
 
-def _held(segments: Sequence[Segment], keys: Sequence[np.ndarray], codec: Codec, length: int) -> list[Technique]:
+def _held(
+    segments: Sequence[Segment], keys: Sequence[np.ndarray], codec: Codec, length: int, strength: float
+) -> list[Technique]:
     if not keys:
         return []
-    pairs = [end_latents(codec, keys[segment.index], keys[segment.index + 1], length) for segment in segments]
-    return [start_end(torch.stack([first for first, _ in pairs]), torch.stack([last for _, last in pairs]))]
+    pairs = [(keys[segment.index], keys[segment.index + 1]) for segment in segments]
+    bridges = torch.stack([bridge_latents(codec, first, last, length) for first, last in pairs])
+    return [bridged(bridges, strength), start_end(bridges[:, 0], bridges[:, -1])]
 
 
 def shoot_with(

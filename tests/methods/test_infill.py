@@ -16,7 +16,7 @@ from mpvg_core.diffusion.predict import Guided
 from mpvg_core.diffusion.schedule import Stepper
 from mpvg_core.errors import InputError, MPVGError
 from mpvg_core.methods.codenoise import codenoise
-from mpvg_core.methods.infill import end_latents, infill, plan_infill, shoot_with, start_end
+from mpvg_core.methods.infill import bridge_latents, bridged, infill, plan_infill, shoot_with, start_end
 from mpvg_core.methods.technique import sample_with
 from mpvg_core.methods.windows import plan_windows
 
@@ -201,18 +201,33 @@ def test_each_clip_begins_and_ends_with_key_frames_of_the_level_above(shoot):
         for segment in plan.levels[level - 1]:
             pictures[segment.frames[0]] = above[segment.index][0]
         for segment in plan.levels[level]:
-            ends = end_latents(codec, pictures[segment.frames[0]], pictures[segment.frames[-1]], LENGTH)
+            ends = bridge_latents(codec, pictures[segment.frames[0]], pictures[segment.frames[-1]], LENGTH)
             made = clips[segment.level, segment.index]
-            assert torch.equal(made[0], ends[0]) and torch.equal(made[-1], ends[1])
+            assert torch.equal(made[0], ends[0]) and torch.equal(made[-1], ends[-1])
     last = np.concatenate(list(codec.decode(clips[2, 3])))
     assert np.array_equal(frames[-LENGTH:], last)
 
 
 def test_a_known_last_frame_is_encoded_as_one_that_stands_for_several_pictures():
     first, last = np.full((8, 8, 3), 40, np.uint8), np.full((8, 8, 3), 200, np.uint8)
-    begin, end = end_latents(Blocks(), first, last, LENGTH)
-    assert (begin[3] == -1).all() and (end[3] == 1).all()
-    assert torch.allclose(begin[0], torch.tensor(40 / 64 - 2)) and torch.allclose(end[0], torch.tensor(200 / 64 - 2))
+    bridge = bridge_latents(Blocks(), first, last, 17)
+    assert (bridge[0, 3] == -1).all() and (bridge[-1, 3] == 1).all()
+    levels = torch.tensor([40, 40, 40, 200, 200]) / 64 - 2
+    assert torch.allclose(bridge[:, 0], levels[:, None, None].expand(5, 8, 8))
+
+
+def test_a_bridge_begins_on_the_way_and_strength_1_is_no_bridge_bit_for_bit(plain, normal):
+    bridge = 3 * normal(30, 3, 4, 8, 8)
+    ends = start_end(bridge[0], bridge[-1])
+    assert torch.equal(plain("dpm", bridged(bridge, 1.0), ends), plain("dpm", ends))
+    far, near = (plain("ddim", bridged(bridge, strength), ends)[0] for strength in (1.0, 0.4))
+    assert (near - bridge).norm() < 0.8 * (far - bridge).norm()
+    assert torch.equal(near[-1], bridge[-1])
+    assert torch.equal(plain("ddim", bridged(bridge, 0.0))[0], bridge)
+    with pytest.raises(InputError, match="strength"):
+        bridged(bridge, 1.1)
+    with pytest.raises(MPVGError, match="bridge has latents"):
+        plain("ddim", bridged(bridge[:2], 0.5))
 
 
 def test_every_clip_can_have_its_own_prompt(shoot, positive, normal):
