@@ -42,24 +42,23 @@ def watched(transformer: Any, blocks: Sequence[int]) -> Iterator[Heads]:
 
 
 def attention_binding_loss(heads: Heads, words: Tensor, video: Tensor, *, head: int = 0) -> Tensor:
-    """Cross-entropy of the attention, among all named words, from a named part of the picture to the words of its name.
+    """How little of the attention of a named part of the picture goes to the words of its name.
 
     words [B, L], video [B, V]: numbers of what a text token or a video token shows, -1 for nothing. Joint sequences are
-    [text | … | video]. loss = −log Σ_{i: same name} softmax_i(q·k_i / √d), a mean over video tokens and blocks; only
-    `head` is taught, the others stay free. Zero where no clip has words of two names.
+    [text | … | video]. loss = −log Σ_{i: same name} softmax_i(q·k_i / √d), the softmax over the whole sequence, a mean
+    over video tokens and blocks; only `head` is taught, the others stay free. Zero where no clip has words of two
+    names.
     """
     length, count = words.shape[1], video.shape[1]
     named = words >= 0
-    same = video[:, :, None] == words[:, None, :]
-    first = torch.where(named, words, words.amax(dim=1, keepdim=True)).amin(dim=1)
-    several = first < words.amax(dim=1)
-    counts = (video >= 0) & several[:, None] & (same & named[:, None]).any(dim=2)
+    same = (video[:, :, None] == words[:, None, :]) & named[:, None]
+    several = torch.where(named, words, words.amax(dim=1, keepdim=True)).amin(dim=1) < words.amax(dim=1)
+    counts = several[:, None] & same.any(dim=2)
     total = heads.queries[0].sum() * 0.0
     if not bool(counts.any()):
         return total
     for query, key in zip(heads.queries, heads.keys, strict=True):
-        scores = query[:, head, -count:].float() @ key[:, head, :length].float().transpose(1, 2) / key.shape[-1] ** 0.5
-        scores = scores.masked_fill(~named[:, None], -1e4).log_softmax(dim=2)
-        own = scores.masked_fill(~(same & named[:, None]), -1e4).logsumexp(dim=2)
-        total = total - own[counts].mean()
+        scores = query[:, head, -count:].float() @ key[:, head].float().transpose(1, 2) / key.shape[-1] ** 0.5
+        share = scores.log_softmax(dim=2)[..., :length].masked_fill(~same, -1e4).logsumexp(dim=2)
+        total = total - share[counts].mean()
     return total / len(heads.queries)

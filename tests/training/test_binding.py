@@ -22,7 +22,7 @@ def heads(scores):
 
 def test_attention_that_does_not_choose_costs_what_chance_costs():
     found = attention_binding_loss(heads(torch.zeros(3, 5)), WORDS, VIDEO)
-    chance = (-math.log(2 / 3) - math.log(1 / 3)) / 2  # words of actor 0 are two of three
+    chance = (-math.log(2 / 8) - math.log(1 / 8)) / 2  # of eight tokens two are words of actor 0
     assert torch.allclose(found, torch.tensor(chance))
 
 
@@ -32,11 +32,16 @@ def test_attention_to_the_own_words_costs_nothing_and_to_the_other_s_much():
     assert attention_binding_loss(heads(own[[1, 0, 2]]), WORDS, VIDEO) > 15
 
 
-def test_words_without_a_name_and_video_without_an_actor_do_not_count():
-    plain = heads(torch.zeros(3, 5))
-    elsewhere = heads(torch.tensor([[9.0, 0, 0, 0, 9], [9, 0, 0, 0, 9], [5, 1, 2, 3, 4]]))
+def test_attention_that_goes_elsewhere_costs_as_much_as_to_the_other_s_words():
+    elsewhere = torch.tensor([[20.0, 0, 0, 0, 0], [20, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+    assert attention_binding_loss(heads(elsewhere), WORDS, VIDEO) > 15
+
+
+def test_video_without_an_actor_does_not_count():
+    plain, scores = torch.zeros(3, 5), torch.zeros(3, 5)
+    scores[2] = torch.tensor([5.0, 1, 2, 3, 4])
     assert torch.allclose(
-        attention_binding_loss(elsewhere, WORDS, VIDEO), attention_binding_loss(plain, WORDS, VIDEO)
+        attention_binding_loss(heads(scores), WORDS, VIDEO), attention_binding_loss(heads(plain), WORDS, VIDEO)
     )
 
 
