@@ -35,7 +35,7 @@ def scan_with_pyscenedetect(path: Path, settings: CutSettings, *, full_size: boo
         settings = replace(settings, filter="merge")
     probe(path)  # says what is wrong with a file that is none
 
-    class Recorder(ContentDetector):  # type: ignore[misc]
+    class Recorder(ContentDetector):
         """Notes the time and the score of every frame."""
 
         def process_frame(self, timecode: Any, frame_img: Any) -> Any:
