@@ -99,6 +99,12 @@ def chat(
     raise MPVGError(f"{shown} gave no answer in {tries}: {words(failure)}; is the server up, and the right one?")
 
 
+def require_endpoint(endpoint: str, key_env: str) -> None:
+    """Raises InputError for an address that is none and a key that no header can carry; nothing is sent."""
+    _addresses(endpoint)
+    _key(key_env)
+
+
 def _addresses(endpoint: str) -> tuple[str, str]:
     """(the URL to post to, the same as messages show it: without a query). Raises InputError for what is none."""
     expected = "a web address such as http://localhost:11434/v1"

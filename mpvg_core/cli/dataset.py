@@ -60,9 +60,9 @@ def build(
         str | None, typer.Option(metavar="URL", help="An OpenAI-compatible server that does, as http://host:8000/v1.")
     ] = None,
     caption_model: Annotated[str | None, typer.Option(metavar="NAME", help="The endpoint's model.")] = None,
-    key_variable: Annotated[
+    key_env: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Environment variable with the endpoint's key, if it wants one."),
+        typer.Option(metavar="NAME", help="The environment variable that holds the endpoint's key, if it wants one."),
     ] = "OPENAI_API_KEY",
     jobs: Annotated[
         int | None, typer.Option(min=1, help=f"Videos decoded at once; by default a core each, at most {_MOST_JOBS}.")
@@ -86,7 +86,7 @@ def build(
     settings = ClipSettings(layout, fps, _size(size), longest, min_scene, max_scene, threshold)
     found = find_sources(videos, out)
     jobs = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
-    captioner = _captioner(blip, endpoint, caption_model, key_variable, jobs)
+    captioner = _captioner(blip, endpoint, caption_model, key_env, jobs)
     try:
         with _Watcher() as watcher:
             manifest = build_dataset(found, out, settings, captioner, jobs=jobs, say=watcher)
@@ -114,9 +114,7 @@ def _size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _captioner(
-    blip: Path | None, endpoint: str | None, model: str | None, key_variable: str, jobs: int
-) -> Captioner | None:
+def _captioner(blip: Path | None, endpoint: str | None, model: str | None, key_env: str, jobs: int) -> Captioner | None:
     """The captioner asked for. Raises InputError for options that do not go together."""
     if blip and endpoint:
         raise InputError(Problem("--blip, --endpoint", "both are given", "one of them", "leave one out"))
@@ -128,9 +126,9 @@ def _captioner(
 
         return BlipCaptioner(blip)
     if endpoint and model:
-        from ..datasets.endpoint import Endpoint
+        from ..datasets.captioner import EndpointCaptioner
 
-        return Endpoint(endpoint, model, os.environ.get(key_variable), at_once=jobs)
+        return EndpointCaptioner(endpoint, model, key_env, at_once=jobs)
     return None
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "endpoint"))
 
-from fake_endpoint import FakeEndpoint
+from chat_server import Answer, said
+from chat_server import serve as serve
 from made import write_video
 
 KEY = "sk-very-secret"
@@ -27,13 +29,6 @@ def videos(tmp_path):
         write_video(folder / f"{name}.mp4", places, [17, 17])
         (folder / f"{name}.txt").write_text("Actor 1 dances here.\nActor 1 dances there.\n", "utf-8")
     return folder
-
-
-@pytest.fixture
-def endpoint():
-    server = FakeEndpoint()
-    yield server
-    server.stop()
 
 
 def build(desk, videos, *words):
@@ -81,18 +76,19 @@ def test_clips_without_captions_make_the_exit_code_1(desk, videos):
     assert f"{videos / 'a.mp4'}: 2 of 2 clips without caption" in result.stderr
 
 
-def test_an_endpoint_describes_what_has_no_text_and_its_key_is_written_nowhere(desk, videos, endpoint, monkeypatch):
+def test_an_endpoint_describes_what_has_no_text_and_its_key_is_written_nowhere(desk, videos, serve, monkeypatch):
     (videos / "a.txt").unlink()
     monkeypatch.setenv("MY_KEY", KEY)
-    words = ("--endpoint", endpoint.url, "--caption-model", "see-1", "--key-variable", "MY_KEY")
+    here = said("Actor 1 is in the picture.")
+    server = serve(here, here, Answer(401, {"error": f"bad key {KEY}"}))
+    words = ("--endpoint", server.address, "--caption-model", "see-1", "--key-env", "MY_KEY")
     result = build(desk, videos, *words)
     assert result.exit_code == 0, result.stderr
-    assert len(endpoint.asked) == 2 and endpoint.headers[0]["Authorization"] == f"Bearer {KEY}"
-    assert "Actor 1 is in picture 1." in (desk.folder / "set" / "index.html").read_text("utf-8")
-    endpoint.faults = [(401, {}, f"bad key {KEY}")]
+    assert len(server.asked) == 2 and server.headers[0]["Authorization"] == f"Bearer {KEY}"
+    assert "Actor 1 is in the picture." in (desk.folder / "set" / "index.html").read_text("utf-8")
     (desk.folder / "set" / "stories").rename(desk.folder / "old")
     refused = build(desk, videos, *words)
-    assert refused.exit_code == 1 and "check the key" in refused.stderr
+    assert refused.exit_code == 2 and "put a valid key into the environment variable MY_KEY" in refused.stderr
     written = b"".join(file.read_bytes() for file in (desk.folder / "set").rglob("*") if file.is_file())
     assert KEY.encode() not in written and KEY not in result.output + refused.output
 
@@ -106,6 +102,7 @@ def test_an_endpoint_describes_what_has_no_text_and_its_key_is_written_nowhere(d
         (("--frames", 49, "--seconds", 3), "both are given"),
         (("--endpoint", "http://host/v1"), "add --caption-model"),
         (("--caption-model", "m"), "add --endpoint"),
+        (("--endpoint", "nowhere", "--caption-model", "m"), "'nowhere' is no web address"),
         (("--blip", "x", "--endpoint", "http://host", "--caption-model", "m"), "one of them"),
         (("--blip", "nowhere"), "config.json cannot be read"),
     ],

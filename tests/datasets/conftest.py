@@ -1,16 +1,11 @@
+"""Made videos and scripted endpoints, which tests import by name."""
+
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "endpoint"))
 
-import pytest
-from fake_endpoint import FakeEndpoint
-
-
-@pytest.fixture
-def endpoint():
-    server = FakeEndpoint()
-    yield server
-    server.stop()
+from chat_server import serve as serve
