@@ -115,6 +115,41 @@ def board_path(name: str) -> Path:
     return path
 
 
+def encoder_names() -> list[str]:
+    """The folders in transformers' layout under models/mpvg and models/clip_vision: CLIP, DINO and their like."""
+    return [*_encoder_folders()]
+
+
+def encoder_path(name: str) -> Path | None:
+    """The path of a listed folder, None for none. Raises InputError for one that is gone."""
+    if name == NO_FILE:
+        return None
+    if (found := _encoder_folders().get(name)) is None:
+        where = "a folder in transformers' layout under models/mpvg or models/clip_vision"
+        raise InputError(Problem("encoder", f"{name!r} is not there", where, "press R to read the list again"))
+    return found
+
+
+def footage_path(text: str) -> Path:
+    """A file or folder that the artist names: a whole path, or one inside the input folder.
+
+    Raises InputError for one that is not there, and for a path that leads out of the input folder by '..'.
+    """
+    named = text.strip().strip("\"'").strip()
+    folder = Path(folder_paths.get_input_directory()).resolve()
+    path = Path(named).expanduser()
+    expected = "a whole path, or one inside ComfyUI's input folder"
+    if not named:
+        raise InputError(Problem("videos", "is empty", expected))
+    if not path.is_absolute():
+        path = (folder / path).resolve()
+        if path != folder and folder not in path.parents:
+            raise InputError(Problem("videos", f"{named!r} leads out of the input folder", expected))
+    if not path.exists():
+        raise InputError(Problem("videos", f"{str(path)!r} is not there", expected))
+    return path
+
+
 def films_folder() -> Path:
     """Where films are made: output/mpvg."""
     return Path(folder_paths.get_output_directory()) / OWN_FOLDER
@@ -123,6 +158,26 @@ def films_folder() -> Path:
 def clips_folder() -> Path:
     """Where the clips of the sampler are kept, so that a restart does not make them again: output/mpvg/clips."""
     return films_folder() / "clips"
+
+
+def film_folder(name: str) -> Path:
+    """A film's folder in output/mpvg by its name there. Raises InputError for one that is not in it."""
+    home = films_folder().resolve()
+    folder = (home / name.strip()).resolve()
+    if home not in folder.parents or not folder.is_dir():
+        where = "a film's folder under output/mpvg, as 'four-shots-two-actors'"
+        raise InputError(Problem("folder", f"{name!r} is not there", where))
+    return folder
+
+
+def datasets_folder() -> Path:
+    """Where data sets are built: output/mpvg/datasets."""
+    return films_folder() / "datasets"
+
+
+def in_output(path: Path) -> bool:
+    """Whether a path lies in the output folder, the one place where this pack writes what is to stay."""
+    return Path(folder_paths.get_output_directory()).resolve() in path.resolve().parents
 
 
 def output_file(path: Path) -> dict[str, str]:
@@ -143,6 +198,16 @@ def shown_picture(picture: NDArray[np.uint8]) -> dict[str, str]:
 def _roots(kind: str) -> list[Path]:
     paths = folder_paths.folder_names_and_paths.get(kind, ((), ()))[0]
     return [Path(path) for path in paths if Path(path).is_dir()]
+
+
+def _encoder_folders() -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for kind in (OWN_FOLDER, "clip_vision"):
+        for root in _roots(kind):
+            for file in sorted(root.glob("**/preprocessor_config.json")):
+                if file.with_name("config.json").is_file() and file.parent != root:
+                    found.setdefault(file.parent.relative_to(root).as_posix(), file.parent)
+    return found
 
 
 def _model_folders() -> dict[str, Path]:
@@ -255,6 +320,32 @@ def frames_of(clip: Any) -> tuple[NDArray[np.uint8], float | None]:
         clip, rate = parts.images, float(parts.frame_rate)
     levels: NDArray[np.uint8] = (clip[..., :3].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return levels, rate
+
+
+def stream_of(clip: Any) -> tuple[Callable[[], Iterator[NDArray[np.uint8]]], int, float | None]:
+    """How to read the frames uint8 [H, W, 3] of an IMAGE or VIDEO one by one, how many there are, and a VIDEO's frames
+    a second. One frame after the other is turned to bytes, so that no second copy of the clip is made."""
+    rate = None
+    if not isinstance(clip, torch.Tensor):
+        parts = clip.get_components()
+        clip, rate = parts.images, float(parts.frame_rate)
+    images: torch.Tensor = clip
+
+    def read() -> Iterator[NDArray[np.uint8]]:
+        for image in images:
+            yield (image[..., :3].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+    return read, len(images), rate
+
+
+def file_of(clip: Any) -> Path | None:
+    """The file that a VIDEO is, whole, so that it can be read as a stream; None where it is no file, or a part of one.
+
+    A host that can trim a VIDEO says so by `get_active_trim_window`: (start, duration) in seconds, (0, 0) for all of it.
+    """
+    source = clip.get_stream_source() if hasattr(clip, "get_stream_source") and is_file_backed(clip) else None
+    trimmed = any(clip.get_active_trim_window()) if hasattr(clip, "get_active_trim_window") else False
+    return Path(source) if isinstance(source, str) and not trimmed else None
 
 
 def video_of(frames: NDArray[np.uint8], fps: int) -> Any:

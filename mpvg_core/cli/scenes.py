@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +37,7 @@ def scenes(
 ) -> None:
     """Print the scenes of each video, with time codes and scores; what cannot be read does not stop the rest."""
     from ..evaluate.cuts import CutSettings
+    from ..evaluate.listing import scenes_as_json, scenes_as_text
     from ..evaluate.scan import scan_film
 
     settings = CutSettings(_weights(weights), threshold, min_frames, circular_hue, filter)  # type: ignore[arg-type]
@@ -52,9 +52,11 @@ def scenes(
             continue
         found.append((video, result))
         if not as_json:
-            typer.echo(_as_text(video, result))
+            typer.echo(scenes_as_text(str(video), result))
     if as_json:
-        typer.echo(json.dumps([_as_json(*one) for one in found], ensure_ascii=False, indent=2))
+        typer.echo(
+            json.dumps([scenes_as_json(str(path), scenes) for path, scenes in found], ensure_ascii=False, indent=2)
+        )
     if failures:
         raise typer.Exit(WRONG_INPUT if all(isinstance(error, InputError) for error in failures) else FAILED)
 
@@ -65,43 +67,3 @@ def _weights(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise InputError(Problem("--weights", f"{text!r} cannot be read", "three numbers, as 1,1,1")) from None
     return hue, saturation, value
-
-
-def _as_json(video: Path, scenes: Scenes) -> dict[str, object]:
-    scores = {cut.frame: cut.score for cut in scenes.cuts if cut.kind == "cut"}
-    return {
-        "video": str(video),
-        "frames": len(scenes.times),
-        "seconds": scenes.segments[-1].end_time,
-        "settings": asdict(scenes.settings),
-        "segments": [asdict(segment) | {"score": scores.get(segment.start)} for segment in scenes.segments],
-        "cuts": [asdict(cut) for cut in scenes.cuts],
-    }
-
-
-def _as_text(video: Path, scenes: Scenes) -> str:
-    segments = scenes.segments
-    fades = [cut for cut in scenes.cuts if cut.kind == "fade"]
-    counts = [_counted(len(segments), "scene"), _counted(len(segments) - 1, "cut")]
-    counts += [_counted(len(fades), "fade")] if fades else []
-    lines = [f"{video}: {', '.join(counts)}, {_counted(len(scenes.times), 'frame')}"]
-    scores = {cut.frame: f", score {cut.score:.1f}" for cut in scenes.cuts if cut.kind == "cut"}
-    for number, segment in enumerate(segments, start=1):
-        span = f"{_time_code(segment.start_time)} - {_time_code(segment.end_time)}"
-        lines.append(f"{number:4}  {span}  frames {segment.start}-{segment.end - 1}{scores.get(segment.start, '')}")
-        for fade in fades:
-            if segment.start <= fade.frame - fade.extent < segment.end:
-                begun = fade.frame - fade.extent
-                span = f"{_time_code(float(scenes.times[begun]))} - {_time_code(fade.time)}"
-                lines.append(f"      {span}  frames {begun}-{fade.frame - 1}, fade, score up to {fade.score:.1f}")
-    return "\n".join(lines)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _time_code(seconds: float) -> str:
-    thousandths = round(seconds * 1000)
-    minutes, rest = divmod(thousandths, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

@@ -189,12 +189,11 @@ def _lessons(model: str, device: str, data: Path, run: Path) -> tuple[Any, dict[
 def _save_embeds(embeds: Any, file: Path) -> None:
     from safetensors.torch import save_file
 
-    from ..film.durable import move_into_place
+    from ..film.durable import written_whole
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".part")
-    save_file({prompt: tensor.contiguous() for prompt, tensor in embeds.items()}, temporary)
-    move_into_place(temporary, file)
+    with written_whole(file) as temporary:
+        save_file({prompt: tensor.contiguous() for prompt, tensor in embeds.items()}, temporary)
 
 
 def _keep_settings(out: Path, recipe: Recipe, backbone: CogVideoXBackbone, **others: str) -> None:

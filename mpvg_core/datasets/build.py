@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import InputError, Problem
-from ..film.durable import move_into_place, readable_json, sha256_file
+from ..film.durable import readable_json, sha256_file, written_whole
 from ..film.scratch import unwritable
 from ..storyboard.dump import dump_storyboard
 from ..storyboard.model import Shot, Storyboard
@@ -53,17 +53,21 @@ def build_dataset(
     *,
     jobs: int = 1,
     say: Say = lambda step: None,
+    interrupt: Callable[[], None] | None = None,
 ) -> Manifest:
     """Cut the videos, describe their clips and write manifest and page into `out`.
 
     What is there of an earlier build is taken as it is: clips by the bytes of their video and the settings, captions
     of a model by clip and model. The data set is what this manifest lists.
+
+    jobs: how many videos are cut at once, each in a process of its own; with `interrupt` in a thread. interrupt: called
+    a few times a second while videos are read and cut; what it raises ends the build.
     Raises InputError when `out` cannot be written or holds another layout, MPVGError when the disk or the captioner
     fails; what is done by then is kept.
     """
     with _alone(out):
         _require_layout(out, settings)
-        with Workers(min(jobs, max(1, len(found.videos)))) as workers:
+        with Workers(min(jobs, max(1, len(found.videos))), interrupt) as workers:
             hashes = _hashes(found.videos, workers, say)
             reports, calls, owners = _plan(found.videos, hashes, out, settings, workers.jobs)
             with _Describing(captioner, settings, len(calls), say) as describing:
@@ -292,6 +296,5 @@ def _write(file: Path, data: bytes) -> None:
     """Whole or not at all, and only what is new."""
     if file.is_file() and file.read_bytes() == data:
         return
-    temporary = file.with_name(f".{file.name}.part")
-    temporary.write_bytes(data)
-    move_into_place(temporary, file)
+    with written_whole(file) as temporary:
+        temporary.write_bytes(data)

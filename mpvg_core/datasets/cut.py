@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import MPVGError
 from ..evaluate.cuts import CutFinder, CutSettings, Scenes
-from ..film.durable import move_into_place
+from ..film.durable import written_whole
 from ..film.footage import covering
 from ..film.reading import Scaling, VideoInfo, probe, read_frames
 from ..film.video import VideoWriter
@@ -110,9 +110,8 @@ def _write_record(file: Path, found: CutVideo, sha256: str, settings: ClipSettin
         "too_long": found.too_long,
         "clips": [{"name": clip.name, **asdict(clip.chosen)} for clip in found.clips],
     }
-    temporary = file.with_name(f".{file.name}.part")
-    temporary.write_text(json.dumps(data, allow_nan=False), "utf-8")
-    move_into_place(temporary, file)
+    with written_whole(file) as temporary:
+        temporary.write_text(json.dumps(data, allow_nan=False), "utf-8")
 
 
 def _find(source: Path, settings: ClipSettings, threads: int, stop: Stop) -> CutVideo:
@@ -235,6 +234,5 @@ def _write_strip(file: Path, pictures: list[NDArray[np.uint8]]) -> None:
     strip = Image.new("RGB", ((cell[0] + _GAP) * len(pictures) - _GAP, cell[1]), _PAPER)
     for place, picture in enumerate(pictures):
         strip.paste(Image.fromarray(picture).resize(cell, Image.Resampling.LANCZOS), (place * (cell[0] + _GAP), 0))
-    temporary = file.with_name(f".{file.name}.part")
-    strip.save(temporary, format="JPEG", quality=85)
-    move_into_place(temporary, file)
+    with written_whole(file) as temporary:
+        strip.save(temporary, format="JPEG", quality=85)

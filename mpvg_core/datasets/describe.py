@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MPVGError
-from ..film.durable import move_into_place, readable_json
+from ..film.durable import readable_json, written_whole
 from .cut import CutVideo, PlannedClip, Stop
 from .files import CAPTIONS, VERSION, read_object
 from .prompts import tidy_caption
@@ -136,6 +136,5 @@ class _Book:
 
     def write(self, part: str, by: str, text: str) -> None:
         self._entries[part] = {"text": text, "by": by}
-        temporary = self._file.with_name(f".{self._file.name}.part")
-        temporary.write_bytes(readable_json({"version": VERSION, "captions": self._entries}))
-        move_into_place(temporary, self._file)
+        with written_whole(self._file) as temporary:
+            temporary.write_bytes(readable_json({"version": VERSION, "captions": self._entries}))

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from ..film.durable import move_into_place
+from ..film.durable import written_whole
 from ..storyboard.read import read_storyboard
 from .cut import PlannedClip, read_record
 from .files import CUT, TRANSITION, read_object
@@ -35,10 +35,8 @@ _ALWAYS = ("videos", "clips", "damaged", "no video")
 
 def write_page(manifest: Manifest, out: Path, file: Path) -> None:
     """Write index.html. Clips above `MOST_CLIPS` are left out, and the page says how many."""
-    temporary = file.with_name(f".{file.name}.part")
-    with temporary.open("w", encoding="utf-8") as page:
+    with written_whole(file) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.writelines(_page(manifest, out))
-    move_into_place(temporary, file)
 
 
 def _page(manifest: Manifest, out: Path) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""Work on many videos in processes of their own that end when they are told to, and when the program is killed."""
+"""Work on many videos in processes of their own that end when they are told to, and when the program is killed; or in
+threads."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.synchronize import Event
@@ -18,6 +19,8 @@ from ..errors import MPVGError
 
 _Result = TypeVar("_Result")
 _stopping: Event | None = None  # in a worker process: set when the build ends early
+_thread = threading.local()  # in a worker thread: its `stopping` is set then
+_LISTENS = 0.2  # seconds between two calls of `interrupt`
 
 
 class Stopped(Exception):
@@ -26,17 +29,27 @@ class Stopped(Exception):
 
 def stop_if_told() -> None:
     """Raises Stopped when the build ends; for work to call often."""
-    if _stopping is not None and _stopping.is_set():
+    stopping = getattr(_thread, "stopping", _stopping)
+    if stopping is not None and stopping.is_set():
         raise Stopped
 
 
 class Workers:
-    """`jobs` processes; with one job the work is done here. Use it in a `with` block."""
+    """`jobs` processes; with one job the work is done here. Use it in a `with` block.
 
-    def __init__(self, jobs: int) -> None:
+    With `interrupt` they are threads, for a program of which there cannot be a second process; it is called a few times
+    a second while they work, and what it raises ends the work.
+    """
+
+    def __init__(self, jobs: int, interrupt: Callable[[], None] | None = None) -> None:
         self.jobs = jobs
-        self._pool: ProcessPoolExecutor | None = None
-        if jobs > 1:
+        self._interrupt = interrupt
+        self._pool: Executor | None = None
+        self._stop: Event | threading.Event
+        if interrupt is not None:
+            self._stop = threading.Event()
+            self._pool = ThreadPoolExecutor(jobs, initializer=_begin_thread, initargs=(self._stop,))
+        elif jobs > 1:
             # Spawned, not forked: the program has threads of its own.
             context = multiprocessing.get_context("spawn")
             self._stop = context.Event()
@@ -56,7 +69,10 @@ class Workers:
                     waiting[self._pool.submit(work, *item[1])] = item[0]
                 if not waiting:
                     return
-                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                if self._interrupt is not None:
+                    self._interrupt()
+                patience = None if self._interrupt is None else _LISTENS
+                for done in wait(waiting, patience, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(done), done.result()
         except BrokenProcessPool as error:
             raise MPVGError(
@@ -79,6 +95,10 @@ def _begin(stop: Event) -> None:
     _stopping = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which tells us
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _begin_thread(stop: threading.Event) -> None:
+    _thread.stopping = stop
 
 
 def _end_with_parent() -> None:

@@ -1,4 +1,5 @@
-"""Attention: to the history, rotary positions, which kernel torch uses, and layers that work otherwise for a while."""
+"""Attention: to the history, the steps of CogVideoX's own, which kernel torch uses, and layers that work otherwise for
+a while."""
 
 from __future__ import annotations
 
@@ -48,6 +49,55 @@ def rotate(states: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     even, odd = states.float().unflatten(-1, (-1, 2)).unbind(-1)
     turned = torch.stack((-odd, even), dim=-1).flatten(-2)
     return (states.float() * cos + turned * sin).to(states.dtype)
+
+
+def heads(attn: Any, states: Tensor) -> Tensor:
+    """States [B, S, H d] as the heads of the layer `attn` see them: [B, H, S, d]."""
+    return states.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+
+def normed(norm: Any, states: Tensor) -> Tensor:
+    """Queries or keys through their layer's norm, if it has one."""
+    found: Tensor = states if norm is None else norm(states)
+    return found
+
+
+def written(attn: Any, states: Tensor) -> Tensor:
+    """What the heads have seen [B, H, S, d] through the layer's own output projection: [B, S, D]."""
+    found: Tensor = attn.to_out[1](attn.to_out[0](states.transpose(1, 2).flatten(2)))
+    return found
+
+
+def projected(
+    attn: Any, text: Tensor, video: Tensor, rotary: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values [B, H, L + S, d] of [text | video], text [B, L, D] and video [B, S, D], as CogVideoX's
+    own attention has them: queries and keys normed, those of the video turned by their rotary positions."""
+    states, length = torch.cat([text, video], dim=1), text.shape[1]
+    query, key = (
+        normed(norm, heads(attn, project(states)))
+        for norm, project in ((attn.norm_q, attn.to_q), (attn.norm_k, attn.to_k))
+    )
+    if rotary is not None:
+        query, key = (
+            torch.cat([part[:, :, :length], rotate(part[:, :, length:], rotary)], dim=2) for part in (query, key)
+        )
+    return query, key, heads(attn, attn.to_v(states))
+
+
+def key_mask(attn: Any, mask: Tensor | None, keys: Tensor, method: str) -> Tensor | None:
+    """A call's mask over `keys` [B, H, K, d], made for the layer `attn`: [B, H, 1, K]; None for none.
+
+    Raises MPVGError, naming the method, for a mask that hides a key from some queries only.
+    """
+    if mask is None:
+        return None
+    batch, _, count, _ = keys.shape
+    made: Tensor = attn.prepare_attention_mask(mask, count, batch).view(batch, attn.heads, -1, count)
+    if made.shape[2] != 1:
+        name = method[0].upper() + method[1:]
+        raise MPVGError(f"{name} goes with masks that hide keys from all queries alike, and no others.")
+    return made
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import MPVGError
-from .attention import decoupled_attention, rotate
+from .attention import decoupled_attention, heads, normed, rotate
 
 # Gradient checkpointing calls the blocks with positional arguments, in this order.
 BLOCK_ARGUMENTS = ("hidden_states", "encoder_hidden_states", "temb", "image_rotary_emb", "attention_kwargs")
@@ -292,9 +292,7 @@ def _gated_hook(own: HistoryAttention, conditioning: HistoryConditioning) -> Cal
 
     def add(attn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: tuple[Tensor, Tensor]) -> Any:
         video, text = output
-        query = attn.to_q(kwargs["hidden_states"]).unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # [B, H, S, d]
-        if attn.norm_q is not None:
-            query = attn.norm_q(query)
+        query = normed(attn.norm_q, heads(attn, attn.to_q(kwargs["hidden_states"])))
         rotary = kwargs.get("image_rotary_emb")
         if rotary is not None:
             query = rotate(query, rotary)

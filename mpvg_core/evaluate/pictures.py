@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from io import BytesIO
 from types import ModuleType
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import MPVGError
 from .colour import Floats
 from .consistency import Consistency
+from .cuts import Scenes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,23 +65,33 @@ def draw_overview(measured: Consistency, width: int = 1200) -> NDArray[np.uint8]
         _matrix(figure.add_subplot(grid[2, 1]), measured, "place")
         title = f"{measured.reel.title}: consistency by {measured.features}"
         figure.suptitle(title, x=0.012, ha="left", fontsize=14, family=_fonts_for(title))
-        figure.canvas.draw()
-        return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
+        return _pixels(figure)
+
+
+def draw_scenes(scenes: Scenes, width: int = 1200) -> NDArray[np.uint8]:
+    """V_t of every frame with the threshold, cuts (dots), ends of fades (diamonds) and numbers of scenes, as an image
+    [H, W, 3]."""
+    with _style():
+        figure = _figure(12, 3.6, dpi=width / 12)
+        axes = figure.add_subplot()
+        for cut in scenes.cuts:
+            if cut.kind == "fade":
+                axes.axvspan(cut.frame - cut.extent, cut.frame, color="#eef1f5", lw=0)
+        _scores(axes, scenes)
+        for kind, mark in (("cut", {"marker": "o"}), ("fade", {"marker": "D", "mfc": "white", "mec": BLUE})):
+            found = [cut.frame for cut in scenes.cuts if cut.kind == kind]
+            axes.plot(found, scenes.scores[found], color=BLUE, ms=5, ls="", **mark)
+        _number(axes, [(segment.start, segment.end - segment.start) for segment in scenes.segments])
+        return _pixels(figure)
 
 
 def _curve(axes: Axes, measured: Consistency) -> None:
     reel, scenes = measured.reel, measured.reel.scenes
-    top = max(float(scenes.scores.max(initial=0)), scenes.settings.threshold) * 1.22
     for first, end in reel.fades:
         axes.axvspan(first, end, color="#eef1f5", lw=0)
     for frame in reel.wanted or ():
         axes.axvline(frame, color=LINE, lw=1.2, zorder=0)
-    axes.axhline(scenes.settings.threshold, color=RED, lw=0.9, ls=(0, (4, 3)))
-    said = f"threshold {scenes.settings.threshold:g}"
-    axes.text(
-        1, scenes.settings.threshold, said, transform=axes.get_yaxis_transform(), color=RED, fontsize=9, va="center"
-    )
-    axes.plot(scenes.scores, color=BLUE, lw=1.3)
+    _scores(axes, scenes)
     found, fades = reel.found("cut"), reel.found("fade")
     missed = [] if measured.cuts is None else [*measured.cuts.missed]
     extra = [] if measured.cuts is None else [*measured.cuts.extra]
@@ -88,11 +100,27 @@ def _curve(axes: Axes, measured: Consistency) -> None:
     axes.plot(extra, scenes.scores[extra], "X", color=RED, ms=8)
     axes.plot(fades, scenes.scores[fades], "D", mfc="white", mec=BLUE, ms=5)
     axes.plot(missed, scenes.scores[missed], "o", mfc="white", mec=RED, mew=1.5, ms=7, clip_on=False)
-    few = len(reel.shots) <= 24
-    for shot in reel.shots:
-        if few or shot.number % 10 == 1:
-            axes.text(shot.start + shot.frames / 2, top * 0.99, str(shot.number), color=FAINT, ha="center", va="top")
-    axes.set(xlim=(0, max(1, reel.frames - 1)), ylim=(0, top), xlabel="frame", ylabel="change V")
+    _number(axes, [(shot.start, shot.frames) for shot in reel.shots])
+
+
+def _scores(axes: Axes, scenes: Scenes) -> None:
+    """V_t as a line, and the threshold."""
+    top = max(float(scenes.scores.max(initial=0)), scenes.settings.threshold) * 1.22
+    axes.axhline(scenes.settings.threshold, color=RED, lw=0.9, ls=(0, (4, 3)))
+    said = f"threshold {scenes.settings.threshold:g}"
+    axes.text(
+        1, scenes.settings.threshold, said, transform=axes.get_yaxis_transform(), color=RED, fontsize=9, va="center"
+    )
+    axes.plot(scenes.scores, color=BLUE, lw=1.3)
+    axes.set(xlim=(0, max(1, len(scenes.scores) - 1)), ylim=(0, top), xlabel="frame", ylabel="change V")
+
+
+def _number(axes: Axes, shots: Sequence[tuple[int, int]]) -> None:
+    """The numbers of shots (start, frames) above them; of many, every tenth."""
+    for number, (start, frames) in enumerate(shots, start=1):
+        if len(shots) <= 24 or number % 10 == 1:
+            top = axes.get_ylim()[1]
+            axes.text(start + frames / 2, top * 0.99, str(number), color=FAINT, ha="center", va="top")
 
 
 def _matrix(axes: Axes, measured: Consistency, what: str) -> None:
@@ -150,6 +178,11 @@ def _figure(width: float, height: float, dpi: float = 100) -> Figure:
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def _pixels(figure: Figure) -> NDArray[np.uint8]:
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
 
 
 def _fonts_for(text: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,8 +20,10 @@ from ..film.takes import TakeStore
 from .cuts import CutFinder, CutSettings, Scenes
 from .roles import roles_of
 from .sampling import shrunk
+from .scan import Watch
 
 Frame = NDArray[np.uint8]  # [H, W, 3]
+_Timed = Generator[tuple[float, Frame], None, None]
 _DETECT_AT = 256  # pixels of the short side at which cuts are looked for
 
 
@@ -85,28 +88,53 @@ def open_reel(
     *,
     actors: Sequence[str] | None = None,
     places: Sequence[str] | None = None,
+    watch: Watch | None = None,
 ) -> Reel:
     """The film at `path`: a folder with film.json, or a video file, whose shots are what lies between its cuts.
 
     actors, places: names to look for in the prompts; None reads them from the prompts.
+    watch: told how far the search for cuts is.
 
     Raises InputError for a path that is neither, MPVGError for a film whose takes or film.mp4 cannot be used.
     """
     if path.is_dir():
-        return _open_film(path, settings, actors, places)
+        return _open_film(path, settings, actors, places, watch)
     if not path.exists():
         raise InputError(Problem(str(path), "is not there", f"the folder of a film, with {RECORD}, or a video file"))
-    return _open_video(path, settings)
+    return _open_video(path, settings, watch)
 
 
-def _open_film(folder: Path, settings: CutSettings, actors: Sequence[str] | None, places: Sequence[str] | None) -> Reel:
+def _open_film(
+    folder: Path,
+    settings: CutSettings,
+    actors: Sequence[str] | None,
+    places: Sequence[str] | None,
+    watch: Watch | None,
+) -> Reel:
     film = read_film(TakeStore(folder))
     if not film.shots:
         raise InputError(Problem(str(folder), "is a film without shots", remedy="film at least one shot"))
     file = folder / FILM
     if not file.is_file():
         raise InputError(Problem(str(file), "is not there", remedy=f'make it with `mpvg assemble "{folder}"`'))
-    scenes = _scenes(file, settings)
+    return reel_of_film(film, file, settings, actors=actors, places=places, watch=watch)
+
+
+def reel_of_film(
+    film: Film,
+    file: Path,
+    settings: CutSettings,
+    *,
+    actors: Sequence[str] | None = None,
+    places: Sequence[str] | None = None,
+    watch: Watch | None = None,
+) -> Reel:
+    """A film of takes, of which `file` is what `film.assemble` made; the rest as for `open_reel`.
+
+    Raises MPVGError where the file is not as long as the takes make it.
+    """
+    folder = file.parent
+    scenes = _scenes(_small_frames(file), settings, watch)
     overlaps = crossfade_frames(film)
     roles = roles_of([shot.prompt for shot in film.shots], actors, places)
     shots, start = [], 0
@@ -146,19 +174,39 @@ def _open_film(folder: Path, settings: CutSettings, actors: Sequence[str] | None
     )
 
 
-def _open_video(file: Path, settings: CutSettings) -> Reel:
-    scenes = _scenes(file, settings)
+def _open_video(file: Path, settings: CutSettings, watch: Watch | None) -> Reel:
+    scenes = _scenes(_small_frames(file), settings, watch)
+    return _between_cuts(file.name, file, scenes, lambda: (frame for _, frame in read_frames(file)))
+
+
+def reel_of_frames(
+    title: str,
+    frames: Callable[[], Iterator[Frame]],
+    fps: float,
+    settings: CutSettings,
+    *,
+    watch: Watch | None = None,
+) -> Reel:
+    """Frames in memory, read afresh by each call of `frames`, as a film whose shots are what lies between its cuts.
+
+    Raises InputError where there is no frame.
+    """
+    small = ((number / fps, shrunk(frame, _factor(*frame.shape[:2]))) for number, frame in enumerate(frames()))
+    return _between_cuts(title, Path(title), _scenes(small, settings, watch), frames)
+
+
+def _between_cuts(title: str, source: Path, scenes: Scenes, frames: Callable[[], Iterator[Frame]]) -> Reel:
     segments = scenes.segments
     shots = tuple(
         ReelShot(number, f"shot {number}", segment.start, segment.end - segment.start)
         for number, segment in enumerate(segments, start=1)
     )
     if not shots:
-        raise InputError(Problem(str(file), "holds no frame", "a video file"))
+        raise InputError(Problem(str(source), "holds no frame", "a video"))
     lasts = segments[-1].end_time - segments[0].start_time
     return Reel(
-        title=file.name,
-        source=file,
+        title=title,
+        source=source,
         fps=len(scenes.scores) / lasts if lasts > 0 else 8.0,  # a single frame has no rate
         shots=shots,
         scenes=scenes,
@@ -166,22 +214,34 @@ def _open_video(file: Path, settings: CutSettings) -> Reel:
         fades=(),
         about={},
         names_guessed=False,
-        open_clips=lambda: _segments_of(file, [shot.frames for shot in shots]),
+        open_clips=lambda: _cut_up(frames(), [shot.frames for shot in shots]),
     )
 
 
-def _scenes(file: Path, settings: CutSettings) -> Scenes:
-    info = probe(file)
-    factor = max(1, -(-min(info.width, info.height) // _DETECT_AT))
-    size = (max(1, info.width // factor), max(1, info.height // factor)) if factor > 1 else None
+def _scenes(timed: _Timed, settings: CutSettings, watch: Watch | None) -> Scenes:
     finder = CutFinder(settings)
-    for time, frame in read_frames(file, size=size):
-        finder.add(frame, time)
+    with closing(timed):
+        for number, (time, frame) in enumerate(timed, start=1):
+            finder.add(frame, time)
+            if watch is not None:
+                watch(number)
     return finder.scenes()
 
 
-def _segments_of(file: Path, lengths: Sequence[int]) -> Iterator[Iterator[Frame]]:
-    frames = (frame for _, frame in read_frames(file))
+def _small_frames(file: Path) -> _Timed:
+    """The frames of a file, with their times, at the size at which cuts are looked for."""
+    info = probe(file)
+    factor = _factor(info.height, info.width)
+    size = (max(1, info.width // factor), max(1, info.height // factor)) if factor > 1 else None
+    with closing(read_frames(file, size=size)) as frames:
+        yield from frames
+
+
+def _factor(height: int, width: int) -> int:
+    return max(1, -(-min(width, height) // _DETECT_AT))
+
+
+def _cut_up(frames: Iterator[Frame], lengths: Sequence[int]) -> Iterator[Iterator[Frame]]:
     for length in lengths:
         yield islice(frames, length)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import InputError, Problem
-from ..film.durable import move_into_place
+from ..film.durable import written_whole
 from .consistency import Consistency, MeasuredShot
 from .pictures import draw_curve, draw_likeness, require_matplotlib
 from .wording import FIGURES, cuts_in_words, shown
@@ -60,12 +60,8 @@ dt { font-weight: 600; margin-top: 8px; } dd { margin: 0; }
 def write_report(measured: Consistency, target: Path) -> None:
     """Write the page to `target`, whole or not at all. Raises as `require_report` does."""
     require_report(target)
-    temporary = target.with_name(f".{target.name}.part")
-    try:
+    with written_whole(target) as temporary:
         temporary.write_bytes(report_page(measured).encode())
-        move_into_place(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def require_report(target: Path) -> None:

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,17 @@ def write_whole(target: Path, data: bytes, scratch: Path) -> None:
     temporary = scratch / f"{target.name}.part"
     temporary.write_bytes(data)
     move_into_place(temporary, target)
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A hidden file beside `target` to be written within the block: afterwards it is `target`; after an error, gone."""
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        yield temporary
+        move_into_place(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_tree(folder: Path) -> bool:

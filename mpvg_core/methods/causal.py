@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..diffusion.attention import Replacement, replaced, rotate
+from ..diffusion.attention import Replacement, key_mask, projected, replaced, written
 from ..diffusion.predict import Call, Step
 from ..diffusion.sampler import Constrain
 from ..diffusion.schedule import Stepper
@@ -75,26 +75,8 @@ class _LookingBack(Replacement):
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         length, cells = encoder_hidden_states.shape[1], hidden_states.shape[1] // self.frames
-        states = torch.cat([encoder_hidden_states, hidden_states], dim=1)
-        rows, total, _ = states.shape
-        query, key, value = (
-            project(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for project in (attn.to_q, attn.to_k, attn.to_v)
-        )
-        query = query if attn.norm_q is None else attn.norm_q(query)
-        key = key if attn.norm_k is None else attn.norm_k(key)
-        if image_rotary_emb is not None:
-            query, key = (
-                torch.cat([part[:, :, :length], rotate(part[:, :, length:], image_rotary_emb)], dim=2)
-                for part in (query, key)
-            )
-        mask = None
-        if attention_mask is not None:
-            mask = attn.prepare_attention_mask(attention_mask, total, rows).view(rows, attn.heads, -1, total)
-            if mask.shape[2] != 1:
-                raise MPVGError(
-                    "Causal attention goes with masks that hide keys from all queries alike, and no others."
-                )
+        query, key, value = projected(attn, encoder_hidden_states, hidden_states, image_rotary_emb)
+        mask = key_mask(attn, attention_mask, key, self.method)
 
         def seen(queries: slice, first: int, end: int) -> Tensor:
             """The queries' look at the text and at the tokens first .. end - 1."""
@@ -107,8 +89,8 @@ class _LookingBack(Replacement):
             own, end = length + frame * cells, length + (frame + 1) * cells
             oldest = 0 if self.window is None else max(0, frame - self.window + 1)
             parts.append(seen(slice(own, end), length + oldest * cells, end))
-        written = attn.to_out[1](attn.to_out[0](torch.cat(parts, dim=2).transpose(1, 2).flatten(2)))
-        return written[:, length:], written[:, :length]
+        states = written(attn, torch.cat(parts, dim=2))
+        return states[:, length:], states[:, :length]
 
 
 def frame_timesteps(choose: FrameTimesteps) -> Technique:

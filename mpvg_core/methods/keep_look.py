@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..diffusion.attention import rotate
+from ..diffusion.attention import heads, normed, rotate
 from ..diffusion.schedule import Stepper
 from ..errors import InputError, MPVGError, Problem
 from .noises import shared_noise
@@ -124,13 +124,10 @@ def _listening(transformer: Any, words: Tensor, found: list[Tensor]) -> Iterator
 
     def listen(attn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         text, video = kwargs["encoder_hidden_states"], kwargs["hidden_states"]
-        states, length = torch.cat([text, video], dim=1), text.shape[1]
-        query, key = (
-            project(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2) for project in (attn.to_q, attn.to_k)
-        )
-        query = query if attn.norm_q is None else attn.norm_q(query)
-        key = key if attn.norm_k is None else attn.norm_k(key)
-        query, ours = query[:, :, length:], key[:, :, length:]
+        length = text.shape[1]
+        query = normed(attn.norm_q, heads(attn, attn.to_q(video)))
+        key = normed(attn.norm_k, heads(attn, attn.to_k(torch.cat([text, video], dim=1))))
+        ours = key[:, :, length:]
         rotary = kwargs.get("image_rotary_emb")
         if rotary is not None:
             query, ours = rotate(query, rotary), rotate(ours, rotary)

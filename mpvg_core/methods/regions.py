@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..diffusion.attention import rotate
+from ..diffusion.attention import heads, normed, rotate, written
 from ..diffusion.frames import TEMPORAL_COMPRESSION
 from ..diffusion.predict import Call
 from ..diffusion.schedule import in_interval
@@ -257,15 +257,15 @@ class _Look:
         video, text = kwargs["hidden_states"][rows], kwargs["encoder_hidden_states"][rows]
         rotary, mask = kwargs.get("image_rotary_emb"), kwargs.get("attention_mask")
         words = text.shape[1]
-        query = _normed(attn.norm_q, _heads(attn, attn.to_q(video)))
-        key = _normed(attn.norm_k, _heads(attn, attn.to_k(torch.cat([text, video], dim=1))))
-        value = _heads(attn, attn.to_v(torch.cat([text, video], dim=1)))
+        query = normed(attn.norm_q, heads(attn, attn.to_q(video)))
+        key = normed(attn.norm_k, heads(attn, attn.to_k(torch.cat([text, video], dim=1))))
+        value = heads(attn, attn.to_v(torch.cat([text, video], dim=1)))
         if rotary is not None:
             query = rotate(query, rotary)
             key = torch.cat([key[:, :, :words], rotate(key[:, :, words:], rotary)], dim=2)
-        own_query = _normed(attn.norm_q, _heads(attn, attn.to_q(objects[rows])))
-        own_key = _normed(attn.norm_k, _heads(attn, attn.to_k(objects[rows])))
-        own_value = _heads(attn, attn.to_v(objects[rows]))
+        own_query = normed(attn.norm_q, heads(attn, attn.to_q(objects[rows])))
+        own_key = normed(attn.norm_k, heads(attn, attn.to_k(objects[rows])))
+        own_value = heads(attn, attn.to_v(objects[rows]))
 
         seen = []
         for tokens, visible in self.where.groups:
@@ -276,7 +276,7 @@ class _Look:
                 torch.cat([value, own_value[:, :, visible]], dim=2),
                 attn_mask=_scores(None if mask is None else mask[rows], key, further, self.bias),
             )
-            seen.append(_written(attn, states))
+            seen.append(written(attn, states))
         own = []
         for span, members in zip(self.where.spans, self.where.members, strict=True):
             states = scaled_dot_product_attention(
@@ -284,7 +284,7 @@ class _Look:
                 torch.cat([own_key[:, :, span], key[:, :, words:][:, :, members]], dim=2),
                 torch.cat([own_value[:, :, span], value[:, :, words:][:, :, members]], dim=2),
             )
-            own.append(_written(attn, states))
+            own.append(written(attn, states))
         return torch.cat(own, dim=1), seen
 
 
@@ -314,22 +314,6 @@ def _require_stock(attn: Any) -> None:
 def _weight(transformer: Any) -> Tensor:
     weight: Tensor = transformer.patch_embed.text_proj.weight
     return weight
-
-
-def _heads(attn: Any, states: Tensor) -> Tensor:
-    """[B, S, H d] -> [B, H, S, d]"""
-    return states.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-
-
-def _normed(norm: Any, states: Tensor) -> Tensor:
-    normed: Tensor = states if norm is None else norm(states)
-    return normed
-
-
-def _written(attn: Any, states: Tensor) -> Tensor:
-    """[B, H, S, d] -> [B, S, D], through the attention's own output projection."""
-    written: Tensor = attn.to_out[1](attn.to_out[0](states.transpose(1, 2).flatten(2)))
-    return written
 
 
 def _without(states: Tensor, dim: int, start: int, count: int) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..diffusion.attention import Replacement, replaced, rotate
+from ..diffusion.attention import Replacement, heads, key_mask, normed, projected, replaced, rotate, written
 from ..diffusion.predict import Call, Denoiser
 from ..diffusion.schedule import Stepper, in_interval
 from ..errors import InputError, MPVGError, Problem
@@ -139,8 +139,8 @@ def recorded(
             places = places.to(states.device).expand(rows, -1)
             if tokens is not None:
                 states = states.gather(1, places[..., None].expand(-1, -1, width))
-            key, value = _heads(attn, attn.to_k(states)), _heads(attn, attn.to_v(states))
-            banks[layer] = Bank(key if attn.norm_k is None else attn.norm_k(key), value, places, cells)
+            key = normed(attn.norm_k, heads(attn, attn.to_k(states)))
+            banks[layer] = Bank(key, heads(attn, attn.to_v(states)), places, cells)
 
         return read
 
@@ -177,27 +177,14 @@ class _Looking(Replacement):
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         sharing, length = self.sharing, encoder_hidden_states.shape[1]
-        states = torch.cat([encoder_hidden_states, hidden_states], dim=1)
-        rows, total, _ = states.shape
-        query, key, value = (_heads(attn, project(states)) for project in (attn.to_q, attn.to_k, attn.to_v))
-        query = query if attn.norm_q is None else attn.norm_q(query)
-        key = key if attn.norm_k is None else attn.norm_k(key)
+        query, key, value = projected(attn, encoder_hidden_states, hidden_states, image_rotary_emb)
+        rows, _, total, _ = key.shape
         bank_key, bank_value = _for_rows(self.bank.key, rows), _for_rows(self.bank.value, rows)
         if image_rotary_emb is not None:
-            query, key = (
-                torch.cat([part[:, :, :length], rotate(part[:, :, length:], image_rotary_emb)], dim=2)
-                for part in (query, key)
-            )
-            stand = self._stand(hidden_states.shape[1]).to(states.device)  # [B, N]
-            cos, sin = (_for_rows(table.to(states.device)[stand][:, None], rows) for table in image_rotary_emb)
+            stand = self._stand(hidden_states.shape[1]).to(key.device)  # [B, N]
+            cos, sin = (_for_rows(table.to(key.device)[stand][:, None], rows) for table in image_rotary_emb)
             bank_key = rotate(bank_key, (cos, sin))
-        mask = None
-        if attention_mask is not None:
-            mask = attn.prepare_attention_mask(attention_mask, total, rows).view(rows, attn.heads, -1, total)
-            if mask.shape[2] != 1:
-                raise MPVGError(
-                    "Shared attention goes with masks that hide keys from all queries alike, and no others."
-                )
+        mask = key_mask(attn, attention_mask, key, self.method)
         own = slice(0, length) if sharing.mode == "replace" else slice(0, total)
         bias = math.log(sharing.strength) if sharing.mode == "append" else 0.0
         seen = scaled_dot_product_attention(
@@ -212,8 +199,8 @@ class _Looking(Replacement):
         if sharing.mode == "replace" and sharing.strength < 1.0:
             alone = scaled_dot_product_attention(query, key, value, attn_mask=mask)
             seen = alone + sharing.strength * (seen - alone)
-        written = attn.to_out[1](attn.to_out[0](seen.transpose(1, 2).flatten(2)))
-        return written[:, length:], written[:, :length]
+        states = written(attn, seen)
+        return states[:, length:], states[:, :length]
 
     def _stand(self, tokens: int) -> Tensor:
         """Where the bank's tokens stand among the new shot's `tokens`, for their rotary positions."""
@@ -288,11 +275,6 @@ def _layers(transformer: Any, chosen: tuple[int, ...] | None) -> tuple[int, ...]
     if not chosen or any(not 0 <= layer < count for layer in chosen):
         raise InputError(Problem("layers of the shared attention", f"{chosen}", f"numbers from 0 to {count - 1}"))
     return tuple(sorted(set(chosen)))
-
-
-def _heads(attn: Any, states: Tensor) -> Tensor:
-    """[B, S, H d] -> [B, H, S, d]"""
-    return states.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
 
 def _for_rows(states: Tensor, rows: int) -> Tensor:

@@ -154,7 +154,7 @@ def train_base(
         other_lr=1e-3,
         outer=("shared", "patch_embed", "proj_out", "time_embedding", "relative_attention", "reader"),
     )
-    run = Run(folder, modules, optimisers, decay=0.998, seed=seed, save_every=save_every)
+    run = Run(folder, modules, optimisers, decay=0.99, seed=seed, save_every=save_every)
     batches = SceneBatches(basis, batch, seed=seed, skip=run.start).ahead(workers)
     running = 0.0
     for step in range(run.start, steps):

@@ -19,7 +19,7 @@ from ..backbone.interface import Backbone
 from ..datasets.read import Transition, iter_transitions
 from ..diffusion.frames import frame_step
 from ..errors import InputError, Problem
-from ..film.durable import canonical_json, move_into_place, sha256_file
+from ..film.durable import canonical_json, sha256_file, written_whole
 from ..storyboard.plan import ModelLimits
 
 Kind = Literal["one", "implied", "explicit"]
@@ -128,9 +128,8 @@ def encode_lessons(
             if clip is None or clip[0] != path:
                 clip = (path, lesson.transition.clip.read())
             latents = backbone.encode_clip(clip[1][lesson.start : lesson.end])
-            temporary = file.with_suffix(".part")
-            save_file({"latents": latents.to(torch.float16).cpu().contiguous()}, temporary)
-            move_into_place(temporary, file)
+            with written_whole(file) as temporary:
+                save_file({"latents": latents.to(torch.float16).cpu().contiguous()}, temporary)
         report(number, len(files))
 
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from mpvg_core.film import durable
-from mpvg_core.film.durable import move_into_place, patiently
+from mpvg_core.film.durable import move_into_place, patiently, written_whole
 
 
 class Holder:
@@ -62,3 +62,18 @@ def test_other_errors_are_not_tried_again(two, patient):
 @pytest.mark.skipif(os.name == "nt", reason="Windows waits")
 def test_where_open_files_can_be_renamed_nothing_waits():
     assert durable.PAUSES == ()
+
+
+def test_a_file_is_written_beside_its_place_and_takes_it_at_the_end(tmp_path):
+    with written_whole(tmp_path / "old") as temporary:
+        temporary.write_text("new")
+        assert not (tmp_path / "old").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["old"] and (tmp_path / "old").read_text() == "new"
+
+
+def test_a_file_that_fails_half_way_leaves_the_old_one_and_nothing_else(tmp_path):
+    (tmp_path / "old").write_text("old")
+    with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "old") as temporary:
+        temporary.write_text("ne")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["old"] and (tmp_path / "old").read_text() == "old"
