@@ -40,4 +40,4 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
 
 
 def test_importing_the_storyboard_loads_neither_torch_nor_numpy() -> None:
-    run_python("import sys, mpvg_core.storyboard, mpvg_core.storyboard" + NAME_HEAVY_MODULES)
+    run_python("import sys, mpvg_core.storyboard, mpvg_core.storyboard.writer" + NAME_HEAVY_MODULES)

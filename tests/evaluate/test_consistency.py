@@ -15,7 +15,6 @@ from mpvg_core.evaluate.palette import Palette
 from mpvg_core.evaluate.reel import open_reel
 from mpvg_core.evaluate.roles import roles_of
 from mpvg_core.evaluate.shot import measure_shot
-from mpvg_core.evaluate.trial import roc_area, run_trial
 from mpvg_core.film.video import VideoWriter
 from mpvg_core.pocket.world import Look, draw_scene
 
@@ -202,17 +201,6 @@ def test_a_film_without_its_file_or_with_another_ones_is_to_be_assembled_again(t
     (folder / "film.mp4").unlink()
     with pytest.raises(InputError, match="mpvg assemble"):
         open_reel(folder, CutSettings())
-
-
-def test_the_trial_tells_films_that_keep_their_looks_from_others():
-    found = run_trial(2, Palette())
-    assert found.actors_paired == 1 and found.places > 0.9
-    assert found.precision > 0.5 and found.recall > 0.5
-
-
-def test_the_roc_area_is_a_half_where_nothing_differs_and_one_where_all_does():
-    assert roc_area([2, 3], [0, 1]) == 1 and roc_area([1, 1], [1, 1]) == 0.5
-    assert np.isnan(roc_area([], [1]))
 
 
 def test_features_that_cannot_tell_anything_apart_find_no_difference_of_looks(kept):

@@ -1,5 +1,5 @@
-"""Do the figures measure what they claim? `python -m mpvg_core.evaluate.trial`: films of the toy world, where the truth
-is known.
+"""Do the figures of consistency measure what they claim? `python -m mpvg_core.pocket.trial`: films of the toy world,
+where the truth is known.
 
 A story of the world gives two films: one as it is, and one in which every shot has the looks of another story, while
 places, motions and everything else stay. A figure of the actors must tell the two apart, a figure of the places two
@@ -17,14 +17,14 @@ from itertools import combinations, count
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pocket.world import Look, Role, Scene, background, draw_scene, draw_story
-from .colour import Floats
-from .features import Features
-from .likeness import likeness, mean_direction, pair_mean
-from .mask import subject_mask
-from .palette import Palette
-from .sampling import evenly
-from .shot import SAMPLES
+from ..evaluate.colour import Floats
+from ..evaluate.features import Features
+from ..evaluate.likeness import likeness, mean_direction, pair_mean
+from ..evaluate.mask import subject_mask
+from ..evaluate.palette import Palette
+from ..evaluate.sampling import evenly
+from ..evaluate.shot import SAMPLES
+from .world import Look, Role, Scene, background, draw_scene, draw_story
 
 SHOTS = 4
 
