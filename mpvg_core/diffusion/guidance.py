@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from torch import Tensor
 
 from ..errors import InputError, Problem
-from .schedule import SCHEDULES, ScheduleName, in_interval, scale_at
+from .schedule import SCHEDULES, ScheduleName, in_interval, interval_problems, scale_at
 
 FormName = Literal["mpvg", "nested"]
 FORMS: tuple[str, ...] = get_args(FormName)
@@ -99,8 +99,7 @@ class HistoryGuidance:
             known = ", ".join(SCHEDULES)
             problems.append(Problem("guidance schedule", f"{self.schedule!r} is unknown", f"one of {known}"))
         for interval in (self.interval, *(segment.interval for segment in self.segments)):
-            if len(interval) != 2 or not 0.0 <= interval[0] <= interval[1] <= 1.0:
-                problems.append(Problem("guidance interval", f"{interval}", "two numbers, 0 <= start <= end <= 1"))
+            problems += interval_problems("guidance interval", interval)
         for segment in self.segments:
             if not math.isfinite(segment.scale):
                 problems.append(Problem("guidance segment", f"{segment.scale} is no scale", "a finite number"))

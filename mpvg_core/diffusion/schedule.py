@@ -41,6 +41,13 @@ def in_interval(index: int, steps: int, interval: tuple[float, float]) -> bool:
     return start <= index / steps < end
 
 
+def interval_problems(name: str, interval: tuple[float, float]) -> list[Problem]:
+    """What is wrong with an interval of steps for `in_interval`; `name` says which it is."""
+    if len(interval) == 2 and 0.0 <= interval[0] <= interval[1] <= 1.0:
+        return []
+    return [Problem(name, f"{interval}", "two numbers, 0 <= start <= end <= 1")]
+
+
 class Stepper:
     """A diffusers scheduler (CogVideoX's DDIM or DPM, or any with `step(output, t, sample)`) behind one call.
 

@@ -38,10 +38,15 @@ def video_to_video(clip: Tensor, strength: float) -> Technique:
     Strength 0 is the clip itself, strength 1 text-to-video with the same noise, both bit for bit. Raises InputError
     unless 0 <= strength <= 1.
     """
+    return begun_from("video to video", clip, strength)
+
+
+def begun_from(name: str, clip: Tensor, strength: float) -> Technique:
+    """`video_to_video` under another name; `clip` may also be one for each clip of a batch, [B, F, C, h, w]."""
     start_index(1, strength)
 
     def begin(noise: Tensor, stepper: Stepper) -> Start:
-        known = _like(clip, noise)
+        known = _like(clip, noise, name)
         index = start_index(len(stepper.timesteps), strength)
         if index == len(stepper.timesteps):
             return Start(known, index)
@@ -49,7 +54,7 @@ def video_to_video(clip: Tensor, strength: float) -> Technique:
             return Start(noise * stepper.initial_scale, 0)
         return Start(stepper.noised(known, noise, stepper.timesteps[index]), index)
 
-    return Technique("video to video", start=begin)
+    return Technique(name, start=begin)
 
 
 def video_to_video_by_inversion(clip: Tensor, source: Predict, strength: float, *, sharpen: int = 0) -> Technique:
@@ -60,12 +65,13 @@ def video_to_video_by_inversion(clip: Tensor, source: Predict, strength: float, 
     when the scheduler adds noise.
     """
     start_index(1, strength)
+    name = "video to video by inversion"
 
     def begin(noise: Tensor, stepper: Stepper) -> Start:
         index = start_index(len(stepper.timesteps), strength)
-        return Start(invert(source, stepper, _like(clip, noise), index, sharpen=sharpen), index)
+        return Start(invert(source, stepper, _like(clip, noise, name), index, sharpen=sharpen), index)
 
-    return Technique("video to video by inversion", start=begin)
+    return Technique(name, start=begin)
 
 
 @torch.no_grad()
@@ -164,7 +170,7 @@ def masked_edit(clip: Tensor, mask: Tensor) -> Technique:
         raise InputError(Problem("mask", f"is {mask.dtype} {list(mask.shape)}", wanted, "make it with `latent_mask`"))
 
     def constrain(noise: Tensor, stepper: Stepper) -> Constrain:
-        known, new = _like(clip, noise), mask.to(noise.device)
+        known, new = _like(clip, noise, "masked edit"), mask.to(noise.device)
 
         def keep(latents: Tensor, timestep: Tensor | None) -> Tensor:
             return torch.where(new, latents, known if timestep is None else stepper.noised(known, noise, timestep))
@@ -185,11 +191,11 @@ def paste(made: np.ndarray, known: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask[..., None], made, known)
 
 
-def _like(clip: Tensor, noise: Tensor) -> Tensor:
-    """The clip as the loop has it, [1, F, C, h, w]. Raises MPVGError when the shot is of another shape."""
-    if clip.shape != noise.shape[1:]:
+def _like(clip: Tensor, noise: Tensor, name: str) -> Tensor:
+    """The clip as the loop has it, [B, F, C, h, w]. Raises MPVGError when the shot is of another shape."""
+    if clip.shape[-4:] != noise.shape[1:]:
         raise MPVGError(
-            f"The clip to change has latents {list(clip.shape)}, but the shot is to have {list(noise.shape[1:])}; "
+            f"{name}: the clip has latents {list(clip.shape[-4:])}, but the shot is to have {list(noise.shape[1:])}; "
             "give the shot the clip's length and size."
         )
-    return clip[None].to(noise)
+    return clip.to(noise).expand(noise.shape)

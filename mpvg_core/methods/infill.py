@@ -18,8 +18,8 @@ from ..diffusion.predict import Guided
 from ..diffusion.sampler import Constrain, StepInfo
 from ..diffusion.schedule import Stepper
 from ..errors import InputError, MPVGError, Problem
-from .edit import start_index
-from .technique import Start, Technique, sample_with
+from .edit import begun_from
+from .technique import Technique, sample_with
 
 
 @dataclass(frozen=True)
@@ -127,20 +127,7 @@ def bridged(bridge: Tensor, strength: float) -> Technique:
     takes a look of its own. Strength s = 1 begins with the noise alone, bit for bit. Raises InputError unless
     0 <= s <= 1, MPVGError for a bridge of another size than the clip.
     """
-    start_index(1, strength)
-
-    def begin(noise: Tensor, stepper: Stepper) -> Start:
-        if bridge.shape[-4:] != noise.shape[1:]:
-            raise MPVGError(f"The bridge has latents {list(bridge.shape[-4:])}, the clip {list(noise.shape[1:])}.")
-        index = start_index(len(stepper.timesteps), strength)
-        known = bridge.to(noise).expand(noise.shape)
-        if index == len(stepper.timesteps):
-            return Start(known, index)
-        if index == 0:
-            return Start(noise * stepper.initial_scale, 0)
-        return Start(stepper.noised(known, noise, stepper.timesteps[index]), index)
-
-    return Technique("bridge", start=begin)
+    return begun_from("bridge", bridge, strength)
 
 
 class Codec(Protocol):

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..diffusion.frames import TEMPORAL_COMPRESSION
 from ..diffusion.noise import mix_noise
 from ..diffusion.sampler import Constrain
-from ..diffusion.schedule import Stepper, in_interval
+from ..diffusion.schedule import Stepper, in_interval, interval_problems
 from ..errors import InputError, MPVGError, Problem
 from .technique import Technique
 
@@ -136,8 +136,7 @@ def same_background(
     problems = []
     if not 0.0 <= strength <= 1.0:
         problems.append(Problem("strength of the background", f"{strength}", "a number from 0 to 1"))
-    if not 0.0 <= interval[0] <= interval[1] <= 1.0:
-        problems.append(Problem("interval of steps", f"{interval}", "two numbers, 0 <= start <= end <= 1"))
+    problems += interval_problems("interval of steps", interval)
     if foreground.dtype != torch.bool or foreground.dim() != 5:
         problems.append(Problem("foreground", f"is {foreground.dtype}", "a mask of latents, bool [1, F, 1, h, w]"))
     if problems:

@@ -28,7 +28,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from ..diffusion.attention import heads, normed, rotate, written
 from ..diffusion.frames import TEMPORAL_COMPRESSION
 from ..diffusion.predict import Call
-from ..diffusion.schedule import in_interval
+from ..diffusion.schedule import in_interval, interval_problems
 from ..errors import InputError, MPVGError, Problem
 from ..storyboard.layout import Track, box_at
 from .technique import Technique
@@ -61,8 +61,7 @@ class Regions:
         problems = []
         if not (0.0 <= self.strength < math.inf):
             problems.append(Problem("strength of the regions", f"{self.strength}", "0 or more; 1 counts as a word"))
-        if len(self.interval) != 2 or not 0.0 <= self.interval[0] <= self.interval[1] <= 1.0:
-            problems.append(Problem("interval of steps", f"{self.interval}", "two numbers, 0 <= start <= end <= 1"))
+        problems += interval_problems("interval of steps", self.interval)
         if problems:
             raise InputError(problems)
 

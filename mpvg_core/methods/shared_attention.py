@@ -21,7 +21,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ..diffusion.attention import Replacement, heads, key_mask, normed, projected, replaced, rotate, written
 from ..diffusion.predict import Call, Denoiser
-from ..diffusion.schedule import Stepper, in_interval
+from ..diffusion.schedule import Stepper, in_interval, interval_problems
 from ..errors import InputError, MPVGError, Problem
 from .technique import Technique
 
@@ -84,8 +84,7 @@ class Sharing:
             problems.append(Problem("strength of the anchor", f"{self.strength}", expected))
         if self.mode not in MODES:
             problems.append(Problem("shared attention", f"mode {self.mode!r}", f"one of {', '.join(MODES)}"))
-        if len(self.interval) != 2 or not 0.0 <= self.interval[0] <= self.interval[1] <= 1.0:
-            problems.append(Problem("interval of steps", f"{self.interval}", "two numbers, 0 <= start <= end <= 1"))
+        problems += interval_problems("interval of steps", self.interval)
         if problems:
             raise InputError(problems)
 

@@ -226,7 +226,7 @@ def test_a_bridge_begins_on_the_way_and_strength_1_is_no_bridge_bit_for_bit(plai
     assert torch.equal(plain("ddim", bridged(bridge, 0.0))[0], bridge)
     with pytest.raises(InputError, match="strength"):
         bridged(bridge, 1.1)
-    with pytest.raises(MPVGError, match="bridge has latents"):
+    with pytest.raises(MPVGError, match="bridge: the clip has latents"):
         plain("ddim", bridged(bridge[:2], 0.5))
 
 
