@@ -341,10 +341,12 @@ def stream_of(clip: Any) -> tuple[Callable[[], Iterator[NDArray[np.uint8]]], int
 def file_of(clip: Any) -> Path | None:
     """The file that a VIDEO is, whole, so that it can be read as a stream; None where it is no file, or a part of one.
 
-    A host that can trim a VIDEO says so by `get_active_trim_window`: (start, duration) in seconds, (0, 0) for all of it.
+    A host that can trim a VIDEO tells it by `get_active_trim_window`: start and duration in seconds, 0 and 0 for all.
     """
-    source = clip.get_stream_source() if hasattr(clip, "get_stream_source") and is_file_backed(clip) else None
+    if not isinstance(clip, InputImpl.VideoFromFile):
+        return None
     trimmed = any(clip.get_active_trim_window()) if hasattr(clip, "get_active_trim_window") else False
+    source = clip.get_stream_source()
     return Path(source) if isinstance(source, str) and not trimmed else None
 
 

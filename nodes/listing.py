@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from .evaluation import ConsistencyReport, DatasetBuilder, SceneCuts
 from .film import AssembleFilm, ContactSheet, FilmOfHistory, FilmShot, FilmStoryboard
 from .history import DecouplingEncoderNode, PromptHistoryNode, TokenSelector, VideoSemanticExtractorNode
 from .models import EncodePrompt, LoadModel
@@ -29,4 +30,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     FilmOfHistory,
     AssembleFilm,
     ContactSheet,
+    SceneCuts,
+    ConsistencyReport,
+    DatasetBuilder,
 )

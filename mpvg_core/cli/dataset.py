@@ -96,14 +96,10 @@ def build(
     for line in summary(manifest.counts(), layout):
         typer.echo(line)
     typer.echo(f"{out / MANIFEST}\n{out / PAGE}")
-    faulty = manifest.faulty()
-    for video in faulty[:_LISTED]:
-        lacking = f"{video.without_caption} of {video.clips} clips without caption" if video.without_caption else ""
-        said = "; ".join([*([lacking] if lacking else []), *video.problems]) or video.status
-        typer.echo(f"{video.source}: {said}", err=True)
-    if len(faulty) > _LISTED:
-        typer.echo(f"and {len(faulty) - _LISTED} more files, see {out / MANIFEST}", err=True)
-    if faulty:
+    faults = manifest.faults(_LISTED)
+    for line in faults:
+        typer.echo(line, err=True)
+    if faults:
         raise typer.Exit(FAILED)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
-from .files import VERSION
+from .files import MANIFEST, VERSION
 from .settings import ClipSettings
 
 Status = Literal["built", "too short", "no cut", "without captions", "duplicate", "damaged", "no video"]
@@ -81,6 +81,16 @@ class Manifest:
     def faulty(self) -> tuple[VideoReport, ...]:
         """The files that did not give what was to be had of them."""
         return tuple(v for v in self.videos if v.status in ("damaged", "no video") or v.without_caption or v.problems)
+
+    def faults(self, most: int) -> list[str]:
+        """A line for each of them, up to `most`, and one that says how many more there are."""
+        faulty, lines = self.faulty(), []
+        for video in faulty[:most]:
+            lacking = f"{video.without_caption} of {video.clips} clips without caption" if video.without_caption else ""
+            said = "; ".join([*([lacking] if lacking else []), *video.problems]) or video.status
+            lines.append(f"{video.source}: {said}")
+        left = len(faulty) - most
+        return [*lines, *([f"and {left} more files, see {MANIFEST}"] if left > 0 else [])]
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluate"))  # films of its tests
+sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))  # videos of its tests
 
 import standin
 

@@ -1,5 +1,5 @@
 """A stand-in for the parts of ComfyUI that the nodes name when they are imported, so that their schemas can be read
-without a ComfyUI. It records what a schema says and does nothing. A host test holds it to the real thing.
+without a ComfyUI. It records what a schema says and what a node gives. A host test holds it to the real thing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import types
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "mpvg_under_test"
@@ -59,6 +59,46 @@ class Hidden(Enum):
     unique_id = "UNIQUE_ID"
 
 
+class NodeOutput:
+    """What a node gives: the values of its outputs in order, and what the page shows of it."""
+
+    def __init__(self, *args: Any, ui: dict[str, Any] | None = None, expand: Any = None) -> None:
+        self.args, self.ui, self.expand = args, ui, expand
+
+
+class ProgressBar:
+    """Remembers how far it went."""
+
+    made: ClassVar[list[ProgressBar]] = []
+
+    def __init__(self, total: int) -> None:
+        self.total, self.shown = total, list[int]()
+        self.made.append(self)
+
+    def update_absolute(self, done: int, total: int, preview: Any = None) -> None:
+        self.shown.append(done)
+
+
+@dataclass
+class VideoFromComponents:
+    """A VIDEO in memory: `images` [n, H, W, 3] in 0..1 and `frame_rate`."""
+
+    components: Any
+
+    def get_components(self) -> Any:
+        return self.components
+
+
+@dataclass
+class VideoFromFile:
+    """A VIDEO on disk. Its frames are never asked for as a whole."""
+
+    file: str
+
+    def get_stream_source(self) -> str:
+        return self.file
+
+
 def _io() -> types.ModuleType:
     io = types.ModuleType("io")
     kinds = {
@@ -68,7 +108,7 @@ def _io() -> types.ModuleType:
     for name, carried in kinds.items():
         setattr(io, name, Kind(carried))
     io.__dict__.update(Custom=Kind, Schema=Schema, Hidden=Hidden, ComfyNode=type("ComfyNode", (), {}))
-    io.__dict__["NodeOutput"] = type("NodeOutput", (), {})
+    io.__dict__["NodeOutput"] = NodeOutput
     return io
 
 
@@ -87,15 +127,19 @@ def host_modules(version: str = "0.33.0") -> dict[str, types.ModuleType]:
         models_dir="models",
         folder_names_and_paths={},
         get_input_directory=lambda: "no-such-folder",
+        get_output_directory=lambda: "no-such-folder",
+        get_temp_directory=lambda: "no-such-folder",
         add_model_folder_path=lambda *_, **__: None,
     )
     memory = _module(
         "comfy.model_management",
         OOM_EXCEPTION=MemoryError,
         InterruptProcessingException=type("InterruptProcessingException", (BaseException,), {}),
+        throw_exception_if_processing_interrupted=lambda: None,
     )
-    patcher, tools = _module("comfy.model_patcher"), _module("comfy.utils")
-    api = _module("comfy_api.latest", io=_io(), ComfyExtension=extension, InputImpl=anything, Types=anything)
+    patcher, tools = _module("comfy.model_patcher"), _module("comfy.utils", ProgressBar=ProgressBar)
+    videos = types.SimpleNamespace(VideoFromComponents=VideoFromComponents, VideoFromFile=VideoFromFile)
+    api = _module("comfy_api.latest", io=_io(), ComfyExtension=extension, InputImpl=videos, Types=anything)
     return {
         "comfy": _module("comfy", model_management=memory, model_patcher=patcher, utils=tools),
         "comfy.model_management": memory,
