@@ -205,7 +205,8 @@ def require_matplotlib() -> ModuleType:
     try:
         import matplotlib
     except ImportError as error:
-        raise MPVGError("a report needs matplotlib: pip install 'mpvg[report]'") from error
+        said = "pictures of figures need matplotlib: pip install 'mpvg[report]', in ComfyUI pip install matplotlib"
+        raise MPVGError(said) from error
     return matplotlib
 
 
