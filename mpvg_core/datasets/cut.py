@@ -14,8 +14,9 @@ from PIL import Image
 
 from ..errors import MPVGError
 from ..evaluate.cuts import CutFinder, CutSettings, Scenes
+from ..evaluate.scan import working_size
 from ..film.durable import written_whole
-from ..film.footage import covering
+from ..film.pictures import covering
 from ..film.reading import Scaling, VideoInfo, probe, read_frames
 from ..film.video import VideoWriter
 from .choose import Chosen, choose_scene, choose_transition, parts_between, sides_of_first_cut
@@ -24,7 +25,6 @@ from .settings import ClipSettings
 
 Stop = Callable[[], None]  # called often; raises when the build is to end
 
-_LOOKED_AT = 256  # pixels of the longer side when cuts are searched: enough, and most of the time saved
 _LEAST_BETWEEN = 0.5  # seconds between two cuts
 _AFTERWARDS = 3.0  # seconds looked at behind a transition, so that no cut in its clip is missed
 _LOOKS = 256  # frames between two looks whether enough has been seen
@@ -136,11 +136,11 @@ def _scenes(source: Path, settings: ClipSettings, threads: int, stop: Stop) -> t
     info = _header(source)
     rate = info.fps or settings.fps
     finder = CutFinder(CutSettings(threshold=settings.threshold, min_frames=max(1, round(_LEAST_BETWEEN * rate))))
-    factor = min(1.0, _LOOKED_AT / max(info.width, info.height))
-    size = (max(2, round(info.width * factor)), max(2, round(info.height * factor)))
+    size = working_size(info.width, info.height)
+    smaller = None if size == (info.width, info.height) else size
     wanted = settings.frames / 2 / settings.fps + _AFTERWARDS
     count = 0
-    for time, frame in _frames(source, None if factor == 1 else size, "sparse", threads, stop):
+    for time, frame in _frames(source, smaller, "sparse", threads, stop):
         finder.add(frame, time)
         count += 1
         if settings.layout == "transitions" and count % _LOOKS == 0:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MPVGError, Problem
-from ..film.video import read_frames, written_size
+from ..film.reading import read_pictures
+from ..film.video import as_given, written_size
 from ..storyboard.read import read_storyboard
 from ..storyboard.slug import slug_of
 from .files import FOLDERS, MANIFEST, TRANSITION, read_object
@@ -39,13 +40,12 @@ class Clip:
         """The frames one by one, uint8 [H, W, 3], RGB. Raises MPVGError for a file that is not as it was written."""
         width, height = self.size
         wide, high = written_size(width, height)
-        factor = wide // width  # small clips are written enlarged, so that they can be watched
         count = 0
-        for frame in read_frames(self.path):
+        for frame in read_pictures(self.path):
             if frame.shape != (high, wide, 3):
                 raise MPVGError(f"{self.path}: a frame of {frame.shape[1]}x{frame.shape[0]}; expected {wide}x{high}")
             count += 1
-            yield frame if factor == 1 else _reduced(frame[: height * factor, : width * factor], factor)
+            yield as_given(frame, width, height)
         if count != self.frames:
             raise MPVGError(f"{self.path}: {count} frames; expected {self.frames}; {_BUILD}")
 
@@ -151,11 +151,3 @@ def _clip(path: Path, frames: int, fps: int, size: tuple[int, int]) -> Clip:
     if not path.is_file():
         raise InputError(Problem(str(path), "the clip is not there", remedy=_BUILD))
     return Clip(path, frames, fps, size)
-
-
-def _reduced(frame: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Each block of factor x factor pixels as its mean."""
-    high, wide, _ = frame.shape
-    blocks = frame.reshape(high // factor, factor, wide // factor, factor, 3)
-    mean: NDArray[np.uint8] = (blocks.mean(axis=(1, 3)) + 0.5).astype(np.uint8)
-    return mean

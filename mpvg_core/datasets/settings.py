@@ -64,7 +64,7 @@ class ClipSettings:
 
 
 def longest_clip(layout: Layout, fps: int, frames: int | None, seconds: float | None) -> int:
-    """Frames of the longest clip asked for; with neither frames nor seconds 6 s of a scene, 5 s around a cut.
+    """Frames of the longest clip asked for; with neither frames nor seconds 6 s of a scene, 10 s around a cut.
 
     Seconds are rounded to the nearest 1 + 8n frames. Raises InputError when both are given.
     """

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import InputError, MPVGError, Problem
 from ..film.assemble import FILM, crossfade_frames
-from ..film.reading import probe, read_frames
+from ..film.reading import Frame, read_pictures
 from ..film.record import RECORD, Film, FilmedShot, read_film
 from ..film.takes import TakeStore
-from .cuts import CutFinder, CutSettings, Scenes
+from ..film.video import as_given
+from .cuts import CutSettings, Scenes
 from .roles import roles_of
-from .sampling import shrunk
-from .scan import Watch
-
-Frame = NDArray[np.uint8]  # [H, W, 3]
-_Timed = Generator[tuple[float, Frame], None, None]
-_DETECT_AT = 256  # pixels of the short side at which cuts are looked for
+from .scan import Watch, scan_film, scan_frames
 
 
 @dataclass(frozen=True)
@@ -134,7 +126,7 @@ def reel_of_film(
     Raises MPVGError where the file is not as long as the takes make it.
     """
     folder = file.parent
-    scenes = _scenes(_small_frames(file), settings, watch)
+    scenes = scan_film(file, settings, watch=watch)
     overlaps = crossfade_frames(film)
     roles = roles_of([shot.prompt for shot in film.shots], actors, places)
     shots, start = [], 0
@@ -175,8 +167,8 @@ def reel_of_film(
 
 
 def _open_video(file: Path, settings: CutSettings, watch: Watch | None) -> Reel:
-    scenes = _scenes(_small_frames(file), settings, watch)
-    return _between_cuts(file.name, file, scenes, lambda: (frame for _, frame in read_frames(file)))
+    scenes = scan_film(file, settings, watch=watch)
+    return _between_cuts(file.name, file, scenes, lambda: read_pictures(file))
 
 
 def reel_of_frames(
@@ -191,8 +183,7 @@ def reel_of_frames(
 
     Raises InputError where there is no frame.
     """
-    small = ((number / fps, shrunk(frame, _factor(*frame.shape[:2]))) for number, frame in enumerate(frames()))
-    return _between_cuts(title, Path(title), _scenes(small, settings, watch), frames)
+    return _between_cuts(title, Path(title), scan_frames(frames(), settings, fps=fps, watch=watch), frames)
 
 
 def _between_cuts(title: str, source: Path, scenes: Scenes, frames: Callable[[], Iterator[Frame]]) -> Reel:
@@ -218,29 +209,6 @@ def _between_cuts(title: str, source: Path, scenes: Scenes, frames: Callable[[],
     )
 
 
-def _scenes(timed: _Timed, settings: CutSettings, watch: Watch | None) -> Scenes:
-    finder = CutFinder(settings)
-    with closing(timed):
-        for number, (time, frame) in enumerate(timed, start=1):
-            finder.add(frame, time)
-            if watch is not None:
-                watch(number)
-    return finder.scenes()
-
-
-def _small_frames(file: Path) -> _Timed:
-    """The frames of a file, with their times, at the size at which cuts are looked for."""
-    info = probe(file)
-    factor = _factor(info.height, info.width)
-    size = (max(1, info.width // factor), max(1, info.height // factor)) if factor > 1 else None
-    with closing(read_frames(file, size=size)) as frames:
-        yield from frames
-
-
-def _factor(height: int, width: int) -> int:
-    return max(1, -(-min(width, height) // _DETECT_AT))
-
-
 def _cut_up(frames: Iterator[Frame], lengths: Sequence[int]) -> Iterator[Iterator[Frame]]:
     for length in lengths:
         yield islice(frames, length)
@@ -248,6 +216,5 @@ def _cut_up(frames: Iterator[Frame], lengths: Sequence[int]) -> Iterator[Iterato
 
 def _take_frames(shot: FilmedShot, film: Film) -> Iterator[Frame]:
     """The take's frames at the model's own size: small ones were enlarged by a whole factor and padded."""
-    for _, frame in read_frames(shot.take.clip):
-        factor = max(1, min(frame.shape[0] // film.height, frame.shape[1] // film.width))
-        yield shrunk(frame, factor)[: film.height, : film.width]
+    for frame in read_pictures(shot.take.clip):
+        yield as_given(frame, film.width, film.height)

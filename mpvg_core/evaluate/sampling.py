@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..film.pictures import shrunk
+
 Item = TypeVar("Item")
 
 
@@ -40,22 +42,7 @@ class EvenSample(Generic[Item]):
         return [*self._kept]
 
 
-def evenly(count: int, wanted: int) -> list[int]:
-    """`wanted` indices spread evenly over 0..count-1, both ends included; fewer if there are fewer."""
-    return [int(index) for index in np.rint(np.linspace(0, count - 1, min(wanted, count)))]
-
-
 def reduced(frame: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
     """A frame [H, W, 3] made smaller by the mean of whole blocks, until its short side is at most `short_side`."""
     factor = -(-min(frame.shape[:2]) // short_side)
     return shrunk(frame, factor)
-
-
-def shrunk(frame: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """A frame [H, W, 3] with blocks of `factor` x `factor` pixels averaged; what does not fill a block is left out."""
-    if factor <= 1:
-        return frame
-    height, width = frame.shape[0] // factor, frame.shape[1] // factor
-    blocks = frame[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
-    mean: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
-    return (mean + 0.5).astype(np.uint8)

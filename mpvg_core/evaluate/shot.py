@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import MPVGError
+from ..film.pictures import evenly
 from .colour import Floats, lab
 from .features import Features
 from .flicker import flicker, light
 from .likeness import mean_direction, steadiness, text_likeness
 from .mask import subject_mask
 from .motion import SIDE, change, flow
-from .sampling import EvenSample, evenly, reduced
+from .sampling import EvenSample, reduced
 from .sharpness import contrast, neighbour_likeness, sharpness
 
 SAMPLES = 8

@@ -19,9 +19,10 @@ import numpy as np
 from ..errors import InputError, MPVGError, Problem
 from .contact import draw_contact_sheet
 from .durable import move_into_place, sha256_file
+from .reading import read_pictures
 from .record import Film, FilmedShot, write_record
 from .takes import TakeStore
-from .video import Frames, VideoWriter, add_audio, encoder, join_clips, read_frames, sound_fault, written_size
+from .video import Frames, VideoWriter, add_audio, encoder, join_clips, sound_fault, written_size
 
 FILM, CONTACT = "film.mp4", "contact.png"
 
@@ -143,7 +144,7 @@ def _runs(overlaps: Sequence[int]) -> list[list[int]]:
 
 
 def _encode_run(shots: Sequence[FilmedShot], overlaps: Sequence[int], target: Path, fps: int) -> None:
-    clips = [read_frames(shot.take.clip) for shot in shots]
+    clips = [read_pictures(shot.take.clip) for shot in shots]
     clip = shots[0].take.manifest["clip"]
     with VideoWriter(target, width=clip["width"], height=clip["height"], fps=fps) as writer:
         for frame in blended(clips, overlaps):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .durable import move_into_place
+from .pictures import evenly
+from .reading import Frame, read_pictures
 from .record import Film, FilmedShot
-from .video import Frames, read_frames
 
 COLUMNS = 6
 _MARGIN, _GAP = 28, 10
@@ -72,15 +72,9 @@ def draw_contact_sheet(film: Film, target: Path, scratch: Path, columns: int = C
     move_into_place(temporary, target)
 
 
-def moments(frames: int, columns: int) -> list[int]:
-    """Frame indices spread evenly over a clip, first and last included; fewer than `columns` for a shorter clip."""
-    wanted = np.linspace(0, frames - 1, min(columns, frames))
-    return [int(index) for index in np.rint(wanted)]
-
-
-def _moments(shot: FilmedShot, columns: int) -> list[tuple[int, Frames]]:
-    wanted = set(moments(shot.frames, columns))
-    return [(index, frame) for index, frame in enumerate(read_frames(shot.take.clip)) if index in wanted]
+def _moments(shot: FilmedShot, columns: int) -> list[tuple[int, Frame]]:
+    wanted = set(evenly(shot.frames, columns))
+    return [(index, frame) for index, frame in enumerate(read_pictures(shot.take.clip)) if index in wanted]
 
 
 def _summary(film: Film) -> str:

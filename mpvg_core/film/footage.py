@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import InputError, Problem
+from ..storyboard.lengths import longest_length
 from ..storyboard.plan import ModelLimits
+from .pictures import covering
 
 
 def fit_footage(
@@ -29,17 +30,6 @@ def fit_footage(
     rate = 1.0 if fps is None else fps / limits.fps
     wanted = np.minimum(np.rint(np.arange(limits.max_frames) * rate).astype(int), count)
     chosen = [int(index) for index in wanted if index < count]
-    length = 1 + (len(chosen) - 1) // limits.frame_step * limits.frame_step
+    length = longest_length(len(chosen), limits.frame_step)
     width, height = size or (limits.width, limits.height)
     return np.stack([covering(frames[index], width, height) for index in chosen[:length]])
-
-
-def covering(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A picture [H, W, 3] scaled to cover width and height, and cut in the middle: [height, width, 3]."""
-    if frame.shape[:2] == (height, width):
-        return frame
-    scale = max(width / frame.shape[1], height / frame.shape[0])
-    across, down = max(round(frame.shape[1] * scale), width), max(round(frame.shape[0] * scale), height)
-    picture = Image.fromarray(frame).resize((across, down), Image.Resampling.LANCZOS)
-    left, top = (across - width) // 2, (down - height) // 2
-    return np.asarray(picture.crop((left, top, left + width, top + height)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -90,6 +91,13 @@ def read_frames(
         process.wait()
         listener.join()
         process.stderr.close()
+
+
+def read_pictures(path: Path) -> Iterator[Frame]:
+    """The frames alone, at the file's own size. Raises what `read_frames` raises."""
+    with closing(read_frames(path)) as frames:
+        for _, frame in frames:
+            yield frame
 
 
 def probe(path: Path) -> VideoInfo:

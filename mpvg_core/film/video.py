@@ -1,11 +1,11 @@
-"""H.264 as a stream: frames go to the encoder and come back from files one at a time; nothing accumulates."""
+"""H.264 written as a stream: frames go to the encoder one at a time, nothing accumulates. `reading.py` reads videos."""
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MPVGError
-from . import reading
 from .durable import move_into_place
 from .ffmpeg import EXACT, address, failure, last_words, start
+from .pictures import shrunk
 
 Frames = NDArray[np.uint8]  # [H, W, 3] or [n, H, W, 3], RGB, 0..255
 
@@ -47,6 +47,12 @@ def written_size(width: int, height: int) -> tuple[int, int]:
     """Width and height of the file for frames of this size: enlarged until the short side is watchable, and even."""
     factor = _factor(width, height)
     return tuple(size * factor + size * factor % 2 for size in (width, height))  # type: ignore[return-value]
+
+
+def as_given(frame: Frames, width: int, height: int) -> Frames:
+    """A frame of a file that `VideoWriter` wrote, as it was given: no longer enlarged, without what was padded."""
+    factor = _factor(width, height)
+    return shrunk(frame[: height * factor, : width * factor], factor)
 
 
 class VideoWriter:
@@ -124,13 +130,6 @@ class VideoWriter:
             with suppress(OSError):  # bytes still buffered for a dead encoder
                 self._process.stdin.close()
         self._temporary.unlink(missing_ok=True)
-
-
-def read_frames(path: Path) -> Iterator[Frames]:
-    """The frames [H, W, 3] of a video file, one at a time. Raises MPVGError when the file cannot be decoded."""
-    with closing(reading.read_frames(path)) as frames:
-        for _, frame in frames:
-            yield frame
 
 
 def join_clips(clips: Sequence[Path], target: Path, scratch: Path) -> None:

@@ -22,8 +22,8 @@ from ..evaluate.features import Features
 from ..evaluate.likeness import likeness, mean_direction, pair_mean
 from ..evaluate.mask import subject_mask
 from ..evaluate.palette import Palette
-from ..evaluate.sampling import evenly
 from ..evaluate.shot import SAMPLES
+from ..film.pictures import evenly
 from .world import Look, Role, Scene, background, draw_scene, draw_story
 
 SHOTS = 4

@@ -20,6 +20,7 @@ from ..datasets.read import Transition, iter_transitions
 from ..diffusion.frames import frame_step
 from ..errors import InputError, Problem
 from ..film.durable import canonical_json, sha256_file, written_whole
+from ..storyboard.lengths import longest_length
 from ..storyboard.plan import ModelLimits
 
 Kind = Literal["one", "implied", "explicit"]
@@ -83,7 +84,7 @@ def plan_lessons(data: Path, limits: ModelLimits, cache: Path, fingerprint: str)
 
 def _legal(frames: int, limits: ModelLimits) -> int:
     """The longest length 1 + 8n that `frames` hold and the model films; less than 9 if there is none."""
-    return 1 + (min(frames, limits.max_frames) - 1) // limits.frame_step * limits.frame_step
+    return longest_length(min(frames, limits.max_frames), limits.frame_step)
 
 
 def _unfit(transition: Transition, limits: ModelLimits) -> list[Problem]:

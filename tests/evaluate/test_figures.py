@@ -15,7 +15,7 @@ from mpvg_core.evaluate.flicker import flicker, light
 from mpvg_core.evaluate.likeness import likeness, mean_direction, pair_mean, steadiness, text_likeness
 from mpvg_core.evaluate.motion import change, flow
 from mpvg_core.evaluate.palette import Palette, box_around
-from mpvg_core.evaluate.sampling import EvenSample, evenly, reduced, shrunk
+from mpvg_core.evaluate.sampling import EvenSample, reduced
 from mpvg_core.evaluate.sharpness import contrast, neighbour_likeness, sharpness
 
 NOISE = np.random.default_rng(0)
@@ -208,11 +208,7 @@ def test_a_sample_stays_small_even_and_keeps_the_first():
         assert length <= 16 or kept[-1] > 0.8 * length
 
 
-def test_frames_shrink_by_the_mean_of_blocks():
+def test_frames_are_made_smaller_until_their_short_side_is_small_enough():
     frame = np.zeros((4, 6, 3), np.uint8)
-    frame[:2, :2] = 100
-    frame[0, 0] = 20
-    assert shrunk(frame, 2)[0, 0, 0] == 80 and shrunk(frame, 2).shape == (2, 3, 3)
     assert reduced(np.zeros((480, 720, 3), np.uint8), 256).shape == (240, 360, 3)
     assert reduced(frame, 4) is frame
-    assert evenly(9, 3) == [0, 4, 8] and evenly(2, 5) == [0, 1]

@@ -13,9 +13,9 @@ from fake_film import FakeBackbone, contents, make_film, story_plan
 from mpvg_core.errors import InputError, MPVGError
 from mpvg_core.film import assemble, durable
 from mpvg_core.film.assemble import assemble_film, blended, crossfade_frames, finish_film
+from mpvg_core.film.reading import read_pictures
 from mpvg_core.film.record import read_film
 from mpvg_core.film.takes import TakeStore
-from mpvg_core.film.video import read_frames
 
 
 def fade(seconds):
@@ -38,8 +38,8 @@ def test_a_shot_may_be_all_crossfade():
 
 def test_cuts_keep_every_frame_of_every_take_as_it_is(tmp_path):
     film, files = make_film(tmp_path)
-    alone = [frame for shot in film.shots for frame in read_frames(shot.take.clip)]
-    joined = [*read_frames(files.film)]
+    alone = [frame for shot in film.shots for frame in read_pictures(shot.take.clip)]
+    joined = [*read_pictures(files.film)]
     assert len(joined) == 36
     assert all(np.array_equal(one, other) for one, other in zip(alone, joined, strict=True))
 
@@ -47,11 +47,11 @@ def test_cuts_keep_every_frame_of_every_take_as_it_is(tmp_path):
 def test_crossfades_shorten_the_film_and_leave_the_other_shots_untouched(tmp_path):
     film, files = make_film(tmp_path, plan=story_plan(island=fade(0.5), home=fade(0.25)))
     assert crossfade_frames(film) == [0, 0, 4, 2]
-    frames = [*read_frames(files.film)]
+    frames = [*read_pictures(files.film)]
     assert len(frames) == 36 - 6
-    for one, other in zip(read_frames(film.shots[0].take.clip), frames, strict=False):
+    for one, other in zip(read_pictures(film.shots[0].take.clip), frames, strict=False):
         assert np.array_equal(one, other)
-    storm, island = ([*read_frames(film.shots[index].take.clip)] for index in (1, 2))
+    storm, island = ([*read_pictures(film.shots[index].take.clip)] for index in (1, 2))
     middle = storm[6] * 0.6 + island[1] * 0.4
     assert np.abs(frames[9 + 6] - middle).max() <= 6
 
@@ -61,7 +61,7 @@ def test_a_change_of_transition_films_nothing_anew(tmp_path):
     backbone = FakeBackbone()
     _, files = make_film(tmp_path, plan=story_plan(storm=fade(0.5)), backbone=backbone)
     assert backbone.denoised == 0
-    assert sum(1 for _ in read_frames(files.film)) == 32
+    assert sum(1 for _ in read_pictures(files.film)) == 32
 
 
 def test_crossfades_longer_than_a_shot_are_refused_by_name(tmp_path):
@@ -84,7 +84,7 @@ def test_a_clip_of_another_encoder_is_encoded_again_not_joined_as_it_is(tmp_path
     monkeypatch.setattr(assemble, "encoder", lambda: "another ffmpeg")
     with TakeStore(tmp_path) as store:
         assert assemble_film(film, tmp_path / "again.mp4", store.scratch) == 36
-    assert sum(1 for _ in read_frames(tmp_path / "again.mp4")) == 36
+    assert sum(1 for _ in read_pictures(tmp_path / "again.mp4")) == 36
 
 
 def test_a_missing_take_is_an_error_that_names_the_shot(tmp_path):

@@ -6,15 +6,7 @@ import pytest
 from fake_film import make_film, story_plan
 from PIL import Image
 
-from mpvg_core.film.contact import _Text, _words, moments
-
-
-@pytest.mark.parametrize(
-    ("frames", "columns", "expected"),
-    [(49, 6, [0, 10, 19, 29, 38, 48]), (3, 6, [0, 1, 2]), (1, 6, [0]), (9, 2, [0, 8])],
-)
-def test_moments_are_spread_from_the_first_frame_to_the_last(frames, columns, expected):
-    assert moments(frames, columns) == expected
+from mpvg_core.film.contact import _Text, _words
 
 
 def test_a_row_a_shot_shows_the_takes_own_frames(tmp_path):
@@ -24,9 +16,9 @@ def test_a_row_a_shot_shows_the_takes_own_frames(tmp_path):
     two, _ = make_film(tmp_path / "two", plan=story_plan({"a": "a red boat", "b": "a green wave"}))
     shorter = Image.open(tmp_path / "two" / "contact.png")
     assert shorter.height < sheet.height * 0.6
-    from mpvg_core.film.video import read_frames
+    from mpvg_core.film.reading import read_pictures
 
-    colour = next(read_frames(two.shots[1].take.clip))[128, 200]
+    colour = next(read_pictures(two.shots[1].take.clip))[128, 200]
     column = [shorter.getpixel((28 + 150, y)) for y in range(shorter.height)]
     assert sum(max(abs(int(a) - int(b)) for a, b in zip(seen, colour, strict=True)) <= 2 for seen in column) >= 180
 

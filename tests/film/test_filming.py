@@ -14,10 +14,10 @@ from mpvg_core.errors import InputError
 from mpvg_core.film.chain import Filming
 from mpvg_core.film.clips import shoot_once
 from mpvg_core.film.collect import MadeClip, collect_film
+from mpvg_core.film.reading import read_pictures
 from mpvg_core.film.settings import FilmSettings
 from mpvg_core.film.shoot import ClipRequest, conditioning
 from mpvg_core.film.takes import TakeStore
-from mpvg_core.film.video import read_frames
 from mpvg_core.history.decouple import HistoryTokens
 
 SETTINGS = FilmSettings(steps=3, guidance=HistoryGuidance(text_scale=2.0))
@@ -81,7 +81,7 @@ def test_clips_made_one_by_one_become_a_film_that_is_decoded_once(tmp_path: Path
             ("one", 9, "prompt of one"),
             ("two", 1, "prompt of two"),
         ]
-        assert len(list(read_frames(film.shots[0].take.clip))) == 9
+        assert len(list(read_pictures(film.shots[0].take.clip))) == 9
         again = collect_film("by hand", clips, backbone, store)
     assert [shot.take.id for shot in again.shots] == [shot.take.id for shot in film.shots]
     assert backbone.decoded == 2

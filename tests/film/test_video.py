@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mpvg_core.errors import MPVGError
-from mpvg_core.film.video import VideoWriter, add_audio, join_clips, read_frames, written_size
+from mpvg_core.film.reading import read_pictures
+from mpvg_core.film.video import VideoWriter, add_audio, as_given, join_clips, written_size
 
 
 def flat(colour, width=64, height=64):
@@ -34,7 +35,7 @@ COLOURS = [(200, 30, 40), (20, 160, 60), (30, 50, 220)]
 
 
 def test_frames_come_back_in_their_colours(tmp_path):
-    frames = [*read_frames(write(tmp_path / "clip.mp4", COLOURS))]
+    frames = [*read_pictures(write(tmp_path / "clip.mp4", COLOURS))]
     assert len(frames) == 3
     for frame, colour in zip(frames, COLOURS, strict=True):
         assert np.abs(frame.astype(int) - colour).max() <= 3
@@ -61,7 +62,9 @@ def test_the_file_is_what_browsers_play(tmp_path):
 def test_small_frames_are_enlarged_by_a_whole_factor_and_sizes_are_even(tmp_path, size, written):
     assert written_size(*size) == written
     path = write(tmp_path / "clip.mp4", COLOURS[:1], width=size[0], height=size[1])
-    assert next(read_frames(path)).shape == (written[1], written[0], 3)
+    seen = next(read_pictures(path))
+    assert seen.shape == (written[1], written[0], 3)
+    assert as_given(seen, *size).shape == (size[1], size[0], 3)
 
 
 def test_enlarging_keeps_pixels_sharp(tmp_path):
@@ -69,7 +72,9 @@ def test_enlarging_keeps_pixels_sharp(tmp_path):
     frame[:, ::2] = 255
     with VideoWriter(tmp_path / "clip.mp4", width=64, height=64, fps=8) as writer:
         writer.write(frame)
-    seen = next(read_frames(tmp_path / "clip.mp4"))[100, :, 1].astype(int)
+    whole = next(read_pictures(tmp_path / "clip.mp4"))
+    assert np.abs(as_given(whole, 64, 64).astype(int) - frame).max() < 30
+    seen = whole[100, :, 1].astype(int)
     assert (seen.reshape(64, 4)[::2] > 225).all() and (seen.reshape(64, 4)[1::2] < 30).all()
 
 
@@ -127,11 +132,11 @@ def test_a_damaged_file_is_an_error_not_a_shorter_clip(tmp_path, left):
     path = write(tmp_path / "clip.mp4", COLOURS)
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(MPVGError, match=r"clip\.mp4: (ffmpeg failed|is empty|holds no video)"):
-        list(read_frames(path))
+        list(read_pictures(path))
 
 
 def test_reading_may_stop_early(tmp_path):
-    frames = read_frames(write(tmp_path / "clip.mp4", COLOURS * 30))
+    frames = read_pictures(write(tmp_path / "clip.mp4", COLOURS * 30))
     next(frames)
     frames.close()
 
@@ -141,8 +146,8 @@ def test_clips_are_joined_frame_for_frame_without_encoding_again(tmp_path):
     folder.mkdir()
     clips = [write(folder / f"{index}.mp4", [colour] * 9) for index, colour in enumerate(COLOURS)]
     join_clips(clips, folder / "film.mp4", tmp_path)
-    alone = [frame for clip in clips for frame in read_frames(clip)]
-    joined = [*read_frames(folder / "film.mp4")]
+    alone = [frame for clip in clips for frame in read_pictures(clip)]
+    joined = [*read_pictures(folder / "film.mp4")]
     assert len(joined) == 27
     assert all(np.array_equal(one, other) for one, other in zip(alone, joined, strict=True))
     assert "Duration: 00:00:03.38" in probe(folder / "film.mp4")
@@ -162,7 +167,7 @@ def test_sound_is_cut_or_filled_up_to_the_film_and_the_picture_is_untouched(tmp_
     said = probe(tmp_path / "loud.mp4")
     assert "Audio: aac" in said and "Duration: 00:00:03.0" in said
     assert all(
-        np.array_equal(*pair) for pair in zip(read_frames(film), read_frames(tmp_path / "loud.mp4"), strict=True)
+        np.array_equal(*pair) for pair in zip(read_pictures(film), read_pictures(tmp_path / "loud.mp4"), strict=True)
     )
 
 
