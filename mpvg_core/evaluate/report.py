@@ -198,7 +198,7 @@ def _matrices(measured: Consistency) -> str:
         return "<p>There is one shot only.</p>"
     said = "1 is the same. Framed: shots whose prompts name the same actor or place. Grey: says nothing, see above."
     if measured.reel.names_guessed:
-        said += " The names were read from the prompts; tell them with --board, --actors and --places."
+        said += " The names were read from the prompts; tell them by storyboard, actors or places."
     images = "".join(
         f"<img alt='Likeness of {what}s' src='{_image(draw_likeness(measured, what), 'image/svg+xml')}'>"
         for what in ("subject", "place")

@@ -79,7 +79,7 @@ def summary_lines(measured: Consistency) -> list[str]:
     if reel.names_guessed:
         names = sorted({name for shot in reel.shots for name in (*shot.actors, *shot.places)})
         told = f"{', '.join(names)} were read from the prompts" if names else "no names were found in the prompts"
-        lines.append(f"{'names':22}{told}; --board, --actors and --places tell them")
+        lines.append(f"{'names':22}{told}; tell them by storyboard, actors or places")
     return [*lines, *(f"doubt: {doubt}" for doubt in measured.doubts)]
 
 
