@@ -39,12 +39,12 @@ class Bar:
 def scenes_of(clip: Any, settings: CutSettings, fps: float) -> tuple[str, Scenes, Callable[[], Iterator[Frame]]]:
     """What a clip is called, its scenes, and how to read its frames."""
     from ..mpvg_core.evaluate.scan import scan_film, scan_frames
-    from ..mpvg_core.film.reading import probe, read_frames
+    from ..mpvg_core.film.reading import probe, read_pictures
 
     if (file := host.file_of(clip)) is not None:
         info = probe(file)
         scenes = scan_film(file, settings, watch=Bar(round(info.duration * info.fps)))
-        return file.name, scenes, lambda: (frame for _, frame in read_frames(file))
+        return file.name, scenes, lambda: read_pictures(file)
     frames, count, rate = host.stream_of(clip)
     scenes = scan_frames(frames(), settings, fps=rate or fps, watch=Bar(count))
     return "clip", scenes, frames
