@@ -19,7 +19,8 @@ from .base import CPU
 from .batches import FIRST_TRAINING_SEED, as_pixels
 from .latents import BLOCK, CHANNELS, LatentBasis
 from .sharpness import decibels, decoder_psnr, reconstruction_psnr
-from .world import SIZE, draw_scene, draw_story
+from .transitions import draw_cut
+from .world import SIZE, draw_story
 
 VAE: dict[str, Any] = {
     "in_channels": 3, "out_channels": 3, "latent_channels": CHANNELS, "block_out_channels": (32, 48, 64),
@@ -29,13 +30,14 @@ VAE: dict[str, Any] = {
 }  # fmt: skip
 CROP = 32
 LOG_VARIANCE = -10.0
+CUT = 0.2  # of the clips cut to another scene: a later training may teach the denoiser to
 LATENT_NOISE = 0.03  # the denoiser's latents are never exact: the decoder must forgive that much
 
 
 def draw_pixels(rng: np.random.Generator, count: int) -> torch.Tensor:
     """Clips of scenes never held out, [B, 17, 3, 64, 64] in -1..1."""
-    seeds = rng.integers(FIRST_TRAINING_SEED, 2**31, size=count)
-    return as_pixels(np.stack([draw_scene(draw_story(int(seed), shots=1).scenes[0]) for seed in seeds]))
+    stories = (draw_story(int(seed), shots=2) for seed in rng.integers(FIRST_TRAINING_SEED, 2**31, size=count))
+    return as_pixels(np.stack([draw_cut(story.scenes[: 1 + int(rng.random() < CUT)]) for story in stories]))
 
 
 def train_autoencoder(
