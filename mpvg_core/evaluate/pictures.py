@@ -57,12 +57,14 @@ def draw_likeness(measured: Consistency, what: str) -> bytes:
 def draw_overview(measured: Consistency, width: int = 1200) -> NDArray[np.uint8]:
     """The main picture of a report as an image [H, W, 3]: pictures of the shots, the curve, both matrices."""
     with _style():
-        figure = _figure(12, 9.2, dpi=width / 12)
-        grid = figure.add_gridspec(3, 2, height_ratios=[1.15, 1.3, 3])
-        _strip(figure.add_subplot(grid[0, :]), measured)
-        _curve(figure.add_subplot(grid[1, :]), measured)
-        _matrix(figure.add_subplot(grid[2, 0]), measured, "subject")
-        _matrix(figure.add_subplot(grid[2, 1]), measured, "place")
+        figure = _figure(12, 9.2, dpi=width / 12, layout="none")
+        places = {"strip": (0.05, 0.8, 0.93, 0.135), "curve": (0.05, 0.585, 0.86, 0.17)}
+        places |= {"subject": (0.05, 0.045, 0.4, 0.45), "place": (0.53, 0.045, 0.4, 0.45)}
+        axes = {name: figure.add_axes(place) for name, place in places.items()}
+        _strip(axes["strip"], measured)
+        _curve(axes["curve"], measured)
+        _matrix(axes["subject"], measured, "subject")
+        _matrix(axes["place"], measured, "place")
         title = f"{measured.reel.title}: consistency by {measured.features}"
         figure.suptitle(title, x=0.012, ha="left", fontsize=14, family=_fonts_for(title))
         return _pixels(figure)
@@ -171,11 +173,11 @@ def _strip(axes: Axes, measured: Consistency) -> None:
     axes.axis("off")
 
 
-def _figure(width: float, height: float, dpi: float = 100) -> Figure:
+def _figure(width: float, height: float, dpi: float = 100, layout: str = "constrained") -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
