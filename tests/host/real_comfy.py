@@ -33,7 +33,7 @@ sys.argv = ["main.py", "--cpu"]
 import comfy.options
 comfy.options.enable_args_parsing()
 import server
-import diffusers, imageio_ffmpeg, pydantic, rich, typer
+import diffusers, imageio_ffmpeg, matplotlib, pydantic, rich, typer
 """
 """What a ComfyUI with this pack must be able to import, tried before any server is started."""
 
@@ -62,7 +62,7 @@ def what_it_lacks() -> str | None:
     if tried.returncode == 0:
         return None
     said = (tried.stderr.strip().splitlines() or [f"exit status {tried.returncode}"])[-1]
-    remedy = f"set COMFYUI_PYTHON to the Python that runs it, with {ROOT / 'requirements.txt'} installed"
+    remedy = f"set COMFYUI_PYTHON to the Python that runs it, with {ROOT / 'requirements.txt'} and matplotlib installed"
     return f"{python} cannot run the ComfyUI in {home} with this pack ({said}): {remedy}"
 
 
