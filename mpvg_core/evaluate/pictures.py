@@ -80,7 +80,10 @@ def draw_scenes(scenes: Scenes, width: int = 1200) -> NDArray[np.uint8]:
             if cut.kind == "fade":
                 axes.axvspan(cut.frame - cut.extent, cut.frame, color="#eef1f5", lw=0)
         _scores(axes, scenes)
-        marks: dict[str, dict[str, Any]] = {"cut": {"marker": "o"}, "fade": {"marker": "D", "mfc": "white", "mec": BLUE}}
+        marks: dict[str, dict[str, Any]] = {
+            "cut": {"marker": "o"},
+            "fade": {"marker": "D", "mfc": "white", "mec": BLUE},
+        }
         for kind, mark in marks.items():
             found = [cut.frame for cut in scenes.cuts if cut.kind == kind]
             axes.plot(found, scenes.scores[found], color=BLUE, ms=5, ls="", **mark)
