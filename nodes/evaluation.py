@@ -97,7 +97,6 @@ class SceneCuts(io.ComfyNode):
                     "first_frames", display_name="first_frames", tooltip="The first frame of each scene, in order."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -123,7 +122,6 @@ class SceneCuts(io.ComfyNode):
 
         require_matplotlib()
         settings = CutSettings((hue, saturation, value), threshold, min_frames, circular_hue, filter)
-        host.say(str(cls.hidden.unique_id), "looking for cuts")
         name, scenes, frames = scenes_of(clip, settings, fps)
         picture = draw_scenes(scenes)
         starts = [segment.start for segment in scenes.segments][:most_first_frames]
@@ -275,6 +273,7 @@ class ConsistencyReport(io.ComfyNode):
         home.mkdir(parents=True, exist_ok=True)
         page = home / f"{slug_of(file_name)}.html"
         write_report(measured, page)
+        host.say(node, f"measured {len(measured.shots)} shots")
         picture, lines = draw_overview(measured), summary_lines(measured)
         return io.NodeOutput(
             host.image_batch(picture[None]),
@@ -412,9 +411,11 @@ class DatasetBuilder(io.ComfyNode):
             size = (width, height)
             settings = ClipSettings(layout, fps, size, longest, min_scene, max_scene or None, threshold)
             found = find_sources([path], out)
-            steps = _Steps(str(cls.hidden.unique_id), len(found.videos))
+            node = str(cls.hidden.unique_id)
+            steps = _Steps(node, len(found.videos))
             manifest = build_dataset(found, out, settings, jobs=jobs, say=steps, interrupt=host.interrupt)
         lines = [*summary(manifest.counts(), layout), *manifest.faults(LISTED)]
+        host.say(node, lines[0])
         page = str(out / PAGE)
         return io.NodeOutput(str(out), "\n".join(lines), page, ui={"mpvg_text": [*lines, page]})
 
@@ -453,8 +454,7 @@ class _Steps:
             return
         done = step.done if step.kind == "read" else 2 * self._videos - step.total + step.done
         self._bar.show(done)
-        doing = {"read": "read", "cut": "cut"}[step.kind]
-        host.say(self._node, f"{doing} {step.done} of {step.total} videos: {Path(step.name).name} {step.text}".rstrip())
+        host.say(self._node, f"{step.kind} {step.done} of {step.total} videos: {Path(step.name).name}")
 
 
 def _names(written: str, told: Sequence[Any]) -> list[str] | None:

@@ -49,7 +49,7 @@ const style = element(
 .mpvg-kept sub { opacity: 0.85; padding-left: 3px; }
 .mpvg-strip { display: flex; gap: 8px; overflow-x: auto; }
 .mpvg-card { width: 104px; flex: none; }
-.mpvg-text { margin: 0; font: 11px/1.5 ui-monospace, monospace; white-space: pre-wrap; user-select: text; }
+.mpvg-text { margin: 0; font: 11px/1.5 ui-monospace, monospace; user-select: text; }
 .mpvg-card .mpvg-picture { width: 104px; height: 104px; }
 `,
 );
