@@ -1,7 +1,8 @@
-"""`mpvg bench history` and `mpvg pocket evaluate`: figures that anyone can measure again."""
+"""`mpvg bench history`, `mpvg bench transitions` and `mpvg pocket evaluate`: figures that anyone can measure again."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from .outcome import with_exit_codes
 if TYPE_CHECKING:
     from ..pocket.bench import Bench
 
-app = typer.Typer(help="Measure what a model remembers.", no_args_is_help=True)
+app = typer.Typer(help="Measure a model: what it remembers, when it cuts.", no_args_is_help=True)
 pocket = typer.Typer(help="The embedded pocket model.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where table, sheets and JSON go.")]
@@ -24,6 +25,7 @@ Steps = Annotated[int | None, typer.Option(help="Denoising steps a shot.")]
 TextScale = Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")]
 HistoryScale = Annotated[float | None, typer.Option(help="How strongly the earlier shots pull (w2).")]
 Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16 (twice as fast on many CPUs).")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default torch's own choice.")]
 
 
@@ -47,6 +49,74 @@ def history(
 
     bench = _measured(model, adapter, out, actors, long_shots, steps, text_scale, history_scale, dtype, threads)
     typer.echo(table(bench.rows))
+
+
+@app.command("transitions")
+@with_exit_codes
+def transitions(
+    context: typer.Context,
+    model: Model = "pocket",
+    tuned: Annotated[Path | None, typer.Option(metavar="DIR", help="The same model after post-training.")] = None,
+    out: Out = Path("out/bench-transitions"),
+    prompts: Annotated[int, typer.Option(min=2, help="Held-out prompts a group.")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, help="Clips a prompt.")] = 3,
+    steps: Steps = None,
+    text_scale: TextScale = None,
+    threshold: Annotated[float, typer.Option(help="V_t from which on a frame begins a new scene.")] = 27.0,
+    min_frames: Annotated[int, typer.Option(min=1, help="Least frames from one cut to the next.")] = 4,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Count the segments of clips for prompts that want a cut and that want none, before and after post-training."""
+    import torch
+
+    from ..backbone.load import load_backbone
+    from ..diffusion.guidance import HistoryGuidance
+    from ..evaluate.cuts import CutSettings
+    from ..pocket.transition_bench import bench_prompts, group_row, known_clips, run_bench
+    from ..pocket.transition_report import known_line, table, write_report
+    from ..pocket.transitions import measured_basis, require_words
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    models = {"before": load_backbone(model, device=device, dtype=dtype)}
+    if tuned is not None:
+        models["after"] = load_backbone(str(tuned), device=device, dtype=dtype)
+    for backbone in models.values():
+        require_words(backbone)
+    settings = CutSettings(threshold=threshold, min_frames=min_frames)
+    defaults = models["before"].folder.defaults()
+    guidance = HistoryGuidance(defaults.text_scale if text_scale is None else text_scale, 0.0)
+    steps = defaults.steps if steps is None else steps
+    with torch.no_grad():
+        known = known_clips(models["before"], measured_basis(models["before"]), settings)
+    note = known_line(models["before"].name, known, threshold, min_frames)
+    typer.echo(note, err=True)
+    clips = run_bench(
+        models,
+        bench_prompts(prompts),
+        range(seeds),
+        guidance,
+        steps,
+        settings,
+        report=lambda name: typer.echo(f"filming: {name}", err=True),
+    )
+    rows = {name: {group: group_row(made) for group, made in groups.items()} for name, groups in clips.items()}
+    about = {
+        "models": {name: {"name": b.name, "fingerprint": b.fingerprint} for name, b in models.items()},
+        "prompts": prompts,
+        "seeds": seeds,
+        "steps": steps,
+        "text_scale": guidance.text_scale,
+        "dtype": str(models["before"].dtype).removeprefix("torch."),
+        "detector": asdict(settings),
+        "known_clips": asdict(known),
+    }
+    for file in write_report(rows, clips, [note], about, out):
+        typer.echo(str(file), err=True)
+    typer.echo(table(rows))
+    typer.echo(f"\n{note}")
 
 
 @pocket.command("evaluate")

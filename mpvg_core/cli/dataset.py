@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import InputError, Problem
 from .outcome import CANCELLED, FAILED, with_exit_codes
+from .progress import bars
 
 if TYPE_CHECKING:
     from ..datasets.build import Step
@@ -133,16 +133,7 @@ class _Watcher:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
+        self._bars = bars(self._console)
         self._tasks = {
             kind: self._bars.add_task(text, total=None, visible=False)
             for kind, text in (("read", "reading"), ("cut", "cutting"), ("described", "captions"))

@@ -1,8 +1,9 @@
-"""Progress of a film on the terminal: bars with shot, step and time left, or plain lines elsewhere."""
+"""Progress on the terminal: bars with time left; of a film with shot and step, or as plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -18,6 +19,20 @@ _SAID = {
 }
 
 
+def bars(console: Console) -> Progress:
+    """Bars with counts, time and time left; none where the console is no terminal."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
 class Watcher:
     """Shows the events of a film on the error stream; use it in a `with` block."""
 
@@ -26,16 +41,7 @@ class Watcher:
         self._steps = steps
         self._shots = self._work = self._done = 0
         self._started = time.monotonic()
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
+        self._bars = bars(self._console)
         self._film = self._bars.add_task("film", total=None, visible=False)
         self._shot = self._bars.add_task("shot", total=None, visible=False)
 
@@ -75,3 +81,21 @@ class Watcher:
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False)
+
+
+class Bar:
+    """A progress bar on the error stream, if that is a terminal: call it with (done, of, words)."""
+
+    def __init__(self, title: str, words: str) -> None:
+        self._bars = bars(Console(stderr=True, highlight=False))
+        self._title, self._task = title, self._bars.add_task(f"{title} {words}", total=None)
+
+    def __enter__(self) -> Callable[[int, int, str], None]:
+        self._bars.start()
+        return self._advance
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def _advance(self, done: int, of: int, words: str) -> None:
+        self._bars.update(self._task, description=f"{self._title} {words}", completed=done, total=of)

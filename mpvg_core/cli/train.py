@@ -1,4 +1,4 @@
-"""`mpvg train transitions` teaches a model when to cut; `mpvg bench transitions` measures whether it has learnt it."""
+"""`mpvg train transitions`: teach a model when to cut."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import InputError, Problem
-from .bench import app as bench
+from .bench import Device, Threads
 from .board import Model
 from .outcome import with_exit_codes
+from .progress import Bar
 
 if TYPE_CHECKING:
     from ..backbone.cogvideox import CogVideoXBackbone
@@ -23,9 +22,6 @@ app = typer.Typer(help="Train a model further.", no_args_is_help=True)
 
 TOY = "toy"
 _LARGE = 2**30  # bytes of weights from which on activations are computed twice rather than kept
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default torch's own choice.")]
 
 
 @app.callback()
@@ -118,7 +114,7 @@ def transitions(
         parameter.requires_grad_(layers == "all" or ".attn1." in name)
     if recompute or (recompute is None and weight_bytes(transformer) > _LARGE):
         transformer.enable_gradient_checkpointing()
-    with _bar("training", "loss") as advance:
+    with Bar("training", "loss") as advance:
         trained = train_transitions(
             out / "run",
             backbone,
@@ -138,6 +134,7 @@ def _toy(backbone: CogVideoXBackbone, recipe: Recipe, run: Path, workers: int) -
 
     from ..backbone.text import load_text_encoder
     from ..backbone.tokens import PAD
+    from ..film.durable import written_whole
     from ..pocket.latents import LatentBasis
     from ..pocket.transitions import CutBatches, measured_basis, require_words
     from ..training.transitions import LearningPrompts
@@ -146,7 +143,8 @@ def _toy(backbone: CogVideoXBackbone, recipe: Recipe, run: Path, workers: int) -
     file = run / "basis.safetensors"
     if not file.exists():
         run.mkdir(parents=True, exist_ok=True)
-        save_file(measured_basis(backbone).state(), file)
+        with written_whole(file) as temporary:
+            save_file(measured_basis(backbone).state(), temporary)
     basis = LatentBasis(**load_file(file))
     words, length = backbone.folder.words(), backbone.text_length
 
@@ -179,7 +177,7 @@ def _lessons(model: str, device: str, data: Path, run: Path) -> tuple[Any, dict[
     if known.keys() >= wanted.keys() and all(lesson.file.exists() for lesson in lessons):
         return lessons, known
     backbone = load_backbone(model, device=device)
-    with _bar("encoding clips", "") as advance:
+    with Bar("encoding clips", "") as advance:
         encode_lessons(lessons, backbone, lambda done, of: advance(done, of, ""))
     read = FrozenPrompts.read(backbone, wanted).embeds
     _save_embeds(read, file)
@@ -222,101 +220,3 @@ def _keep_settings(out: Path, recipe: Recipe, backbone: CogVideoXBackbone, **oth
         if problems:
             raise InputError(problems)
     write_whole(file, readable_json(now), run)
-
-
-class _bar:
-    """A progress bar on the error stream, if that is a terminal: call it with (done, of, words)."""
-
-    def __init__(self, title: str, words: str) -> None:
-        console = Console(stderr=True, highlight=False)
-        self._columns = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._title, self._task = title, self._columns.add_task(f"{title} {words}", total=None)
-
-    def __enter__(self) -> Any:
-        self._columns.start()
-        return self._advance
-
-    def __exit__(self, *_: object) -> None:
-        self._columns.stop()
-
-    def _advance(self, done: int, of: int, words: str) -> None:
-        self._columns.update(self._task, description=f"{self._title} {words}", completed=done, total=of)
-
-
-@bench.command("transitions")
-@with_exit_codes
-def bench_transitions(
-    context: typer.Context,
-    model: Model = "pocket",
-    tuned: Annotated[Path | None, typer.Option(metavar="DIR", help="The same model after post-training.")] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where table, sheets and JSON go.")] = Path(
-        "out/bench-transitions"
-    ),
-    prompts: Annotated[int, typer.Option(min=2, help="Held-out prompts a group.")] = 50,
-    seeds: Annotated[int, typer.Option(min=1, help="Clips a prompt.")] = 3,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
-    text_scale: Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")] = None,
-    threshold: Annotated[float, typer.Option(help="V_t from which on a frame begins a new scene.")] = 27.0,
-    min_frames: Annotated[int, typer.Option(min=1, help="Least frames from one cut to the next.")] = 4,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    device: Device = "auto",
-    threads: Threads = None,
-) -> None:
-    """Count the segments of clips for prompts that want a cut and that want none, before and after post-training."""
-    import torch
-
-    from ..backbone.load import load_backbone
-    from ..diffusion.guidance import HistoryGuidance
-    from ..evaluate.cuts import CutSettings
-    from ..pocket.transition_bench import bench_prompts, group_row, known_clips, run_bench
-    from ..pocket.transition_report import known_line, table, write_report
-    from ..pocket.transitions import measured_basis, require_words
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    models = {"before": load_backbone(model, device=device, dtype=dtype)}
-    if tuned is not None:
-        models["after"] = load_backbone(str(tuned), device=device, dtype=dtype)
-    for backbone in models.values():
-        require_words(backbone)
-    settings = CutSettings(threshold=threshold, min_frames=min_frames)
-    defaults = models["before"].folder.defaults()
-    guidance = HistoryGuidance(defaults.text_scale if text_scale is None else text_scale, 0.0)
-    steps = defaults.steps if steps is None else steps
-    with torch.no_grad():
-        known = known_clips(models["before"], measured_basis(models["before"]), settings)
-    note = known_line(models["before"].name, known, threshold, min_frames)
-    typer.echo(note, err=True)
-    clips = run_bench(
-        models,
-        bench_prompts(prompts),
-        range(seeds),
-        guidance,
-        steps,
-        settings,
-        report=lambda name: typer.echo(f"filming: {name}", err=True),
-    )
-    rows = {name: {group: group_row(made) for group, made in groups.items()} for name, groups in clips.items()}
-    about = {
-        "models": {name: {"name": b.name, "fingerprint": b.fingerprint} for name, b in models.items()},
-        "prompts": prompts,
-        "seeds": seeds,
-        "steps": steps,
-        "text_scale": guidance.text_scale,
-        "dtype": str(models["before"].dtype).removeprefix("torch."),
-        "detector": asdict(settings),
-        "known_clips": asdict(known),
-    }
-    for file in write_report(rows, clips, [note], about, out):
-        typer.echo(str(file), err=True)
-    typer.echo(table(rows))
-    typer.echo(f"\n{note}")
