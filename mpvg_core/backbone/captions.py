@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MPVGError, Problem
+from .device import device_named
 from .weights import load_part
 
 _MOST_TOKENS = 40
@@ -31,17 +32,15 @@ class BlipCaptioner:
     def __init__(self, folder: Path, device: str = "auto") -> None:
         _require_blip(folder)
 
-        import torch
         from transformers import BlipForConditionalGeneration, BlipProcessor
 
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        place = device_named(device)
         try:
             self._processor: Any = BlipProcessor.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MPVGError(f"{folder}: the processor does not load ({error}); download the whole folder") from error
-        self._model = load_part(BlipForConditionalGeneration, folder).to(device)
-        self._device = device
+        self._model = load_part(BlipForConditionalGeneration, folder).to(place)
+        self._device = place
         self._fingerprint = _fingerprint(folder)
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError, MPVGError, Problem
+from .device import device_named
 
 LONGEST_REPLY = 4096
 """Tokens of a reply, where the model's context leaves so many."""
@@ -20,7 +21,7 @@ class LanguageModel:
     """A causal language model, safetensors only, no code of the folder's own.
 
     seed: of its sampling at `temperature` (0 = always the likeliest token). device, dtype: as torch calls them; "auto"
-    takes CUDA where there is some, and the weights' own precision.
+    is a GPU if there is one, and the weights' own precision.
 
     Raises InputError for a folder that holds no such model.
     """
@@ -31,20 +32,19 @@ class LanguageModel:
         _require_model(folder)
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        place = device_named(device)
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **options)
             self.model: Any = AutoModelForCausalLM.from_pretrained(
                 str(folder), use_safetensors=True, torch_dtype=dtype, **options
-            ).to(device)
+            ).to(place)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             said = " ".join(str(error).split())[:300]
             remedy = "name the folder of a chat model in transformers' layout"
             raise InputError(Problem(str(folder), f"no language model opens ({said})", remedy=remedy)) from error
         self.model.eval()
-        self.folder, self.device, self.seed, self.temperature = folder, torch.device(device), seed, temperature
+        self.folder, self.device, self.seed, self.temperature = folder, place, seed, temperature
 
     @torch.no_grad()
     def reply(self, messages: Sequence[Mapping[str, str]], *, longest: int = LONGEST_REPLY) -> str:

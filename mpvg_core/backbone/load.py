@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, Problem
+from .device import device_named
 from .folder import find_model
 from .weights import load_part
 
@@ -40,7 +41,7 @@ def load_backbone(
     Raises InputError for what is missing or unknown, MPVGError for files that do not load.
     """
     folder = find_model(model, without=() if text_encoder is None else ("text_encoder",))
-    place = _device(device)
+    place = device_named(device)
     precision = _dtype(dtype, place)
 
     import torch
@@ -63,25 +64,6 @@ def load_backbone(
     return CogVideoXBackbone(
         folder, transformer, vae, place, precision, text_device=reader, streamed=streamed, read=text_encoder
     )
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise InputError(Problem("--device", f"{name!r} is unknown", "auto, cpu, cuda, cuda:1 or mps"))
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError(Problem("--device", "this torch sees no Apple GPU", remedy="use auto or cpu"))
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        raise InputError(Problem("--device", f"{name!r}: this torch sees {count} CUDA GPUs", remedy="use auto or cpu"))
-    return device
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:

@@ -48,6 +48,7 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def weight_bytes(module: Any) -> int:
+    """Memory that a module's parameters take, in bytes."""
     return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
 
 

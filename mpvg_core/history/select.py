@@ -140,6 +140,7 @@ def _in_order(shots: Sequence[_T], settings: SelectionSettings) -> list[_T]:
 
 
 def telling_tokens(text: TextEmbedding) -> Tensor:
+    """Which tokens belong to words that tell something, bool [L]: no stop words, no signs alone, no padding."""
     mask = text.mask.cpu()
     telling = torch.zeros(len(text.pieces), dtype=torch.bool)
     for word in _words(text.pieces, mask.tolist()):
