@@ -280,7 +280,7 @@ class ConsistencyReport(io.ComfyNode):
             "\n".join(lines),
             json.dumps(measured.to_json(), ensure_ascii=False, indent=1, allow_nan=False),
             str(page),
-            ui={"images": [host.shown_picture(picture)], "mpvg_text": [*lines, str(page)]},
+            ui={"images": [host.shown_picture(picture)], "mpvg_text": [*lines, host.shown_path(page)]},
         )
 
 
@@ -416,8 +416,9 @@ class DatasetBuilder(io.ComfyNode):
             manifest = build_dataset(found, out, settings, jobs=jobs, say=steps, interrupt=host.interrupt)
         lines = [*summary(manifest.counts(), layout), *manifest.faults(LISTED)]
         host.say(node, lines[0])
-        page = str(out / PAGE)
-        return io.NodeOutput(str(out), "\n".join(lines), page, ui={"mpvg_text": [*lines, page]})
+        page = out / PAGE
+        shown = {"mpvg_text": [*lines, host.shown_path(page)]}
+        return io.NodeOutput(str(out), "\n".join(lines), str(page), ui=shown)
 
 
 def _weight(channel: str) -> Any:

@@ -180,6 +180,12 @@ def in_output(path: Path) -> bool:
     return Path(folder_paths.get_output_directory()).resolve() in path.resolve().parents
 
 
+def shown_path(path: Path) -> str:
+    """A path in the output folder in short: output/mpvg/my-film/page.html."""
+    folder = Path(folder_paths.get_output_directory()).resolve()
+    return (Path(folder.name) / path.resolve().relative_to(folder)).as_posix()
+
+
 def output_file(path: Path) -> dict[str, str]:
     """A file of the output folder as the page asks for it."""
     relative = path.resolve().relative_to(Path(folder_paths.get_output_directory()).resolve())

@@ -31,8 +31,8 @@ def test_a_film_is_measured_and_its_report_lies_beside_it(server: host.Server) -
     cuts, figures = said(outcome, names["MPVG_SceneCuts"]), said(outcome, names["MPVG_ConsistencyReport"])
     assert cuts[0].startswith("film.mp4: ") and cuts[0].endswith(", 36 frames")
     assert any(line.startswith("actors across shots") for line in figures)
-    page = Path(figures[-1])
-    assert page.is_relative_to(server.base / "output" / "mpvg") and page.stat().st_size > 10_000
+    assert figures[-1].startswith("output/mpvg/")
+    assert (server.base / figures[-1]).stat().st_size > 10_000
 
 
 def test_a_data_set_is_built_from_a_folder_of_the_input_folder_and_again_when_a_caption_came(
@@ -47,8 +47,8 @@ def test_a_data_set_is_built_from_a_folder_of_the_input_folder_and_again_when_a_
     (videos / "winter.txt").write_text("Snow falls.\nThe moon is up.\n", encoding="utf-8")
     second = said(server.run(build("holidays")), "build")
     assert second[0].startswith("1 of 1 videos gave 1 stories: 2 clips")
-    assert Path(second[-1]) == server.base / "output" / "mpvg" / "datasets" / "holidays" / "index.html"
-    assert Path(second[-1]).is_file()
+    assert second[-1] == "output/mpvg/datasets/holidays/index.html"
+    assert (server.base / second[-1]).is_file()
 
 
 def test_a_path_out_of_the_input_folder_is_refused_when_it_is_queued(server: host.Server) -> None:

@@ -177,7 +177,10 @@ def test_a_film_is_measured_from_its_takes_and_its_page_lies_beside_it(comfy: Co
     figures = json.loads(data)
     assert figures["title"] == "Toys" and figures["shots"][0]["actors"] == ["Actor 1"]
     assert figures["cuts"]["wanted"] == [9, 18, 27]
-    assert "actors across shots" in text and made.ui["mpvg_text"] == [*text.splitlines(), page]
+    assert "actors across shots" in text and made.ui["mpvg_text"] == [
+        *text.splitlines(),
+        "output/mpvg/toys/consistency.html",
+    ]
     assert picture.shape[0] == 1 and picture.shape[3] == 3
     assert (folder / "film.mp4").read_bytes() == b"of another cut of the film"
     assert not list(folder.rglob("measured*"))
@@ -262,7 +265,7 @@ def test_a_data_set_is_built_in_the_output_folder_and_goes_on_where_it_was(comfy
     assert Path(out) == comfy.output / "mpvg" / "datasets" / "my-holidays"
     assert text.startswith("2 of 2 videos gave 2 stories: 4 clips")
     assert Path(page) == Path(out) / "index.html" and "It is a moon." in Path(page).read_text(encoding="utf-8")
-    assert made.ui["mpvg_text"] == [*text.splitlines(), page]
+    assert made.ui["mpvg_text"] == [*text.splitlines(), "output/mpvg/datasets/my-holidays/index.html"]
     (bar,) = standin.ProgressBar.made
     assert bar.total == 4 and bar.shown == [1, 2, 3, 4]
     clips = {clip: clip.stat().st_mtime_ns for clip in Path(out).rglob("*.mp4")}
