@@ -57,7 +57,7 @@ def draw_likeness(measured: Consistency, what: str) -> bytes:
 def draw_overview(measured: Consistency, width: int = 1200) -> NDArray[np.uint8]:
     """The main picture of a report as an image [H, W, 3]: pictures of the shots, the curve, both matrices."""
     with _style():
-        figure = _figure(12, 9.2, dpi=width / 12, layout="none")
+        figure = _figure(12, 9.2, dpi=width / 12, by_hand=True)
         places = {"strip": (0.05, 0.8, 0.93, 0.135), "curve": (0.05, 0.585, 0.86, 0.17)}
         places |= {"subject": (0.05, 0.045, 0.4, 0.45), "place": (0.53, 0.045, 0.4, 0.45)}
         axes = {name: figure.add_axes(place) for name, place in places.items()}
@@ -177,11 +177,12 @@ def _strip(axes: Axes, measured: Consistency) -> None:
     axes.axis("off")
 
 
-def _figure(width: float, height: float, dpi: float = 100, layout: str = "constrained") -> Figure:
+def _figure(width: float, height: float, dpi: float = 100, *, by_hand: bool = False) -> Figure:
+    """An empty figure; its parts find their places by themselves, unless they are placed by hand."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=None if by_hand else "constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
