@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 
@@ -46,14 +45,11 @@ def attention_binding_loss(heads: Heads, words: Tensor, video: Tensor, *, head: 
 
     words [B, L], video [B, V]: numbers of what a text token or a video token shows, -1 for nothing. Joint sequences are
     [text | … | video]. loss = −log Σ_{i: same name} softmax_i(q·k_i / √d), the softmax over the whole sequence, a mean
-    over video tokens and blocks; only `head` is taught, the others stay free. Zero where no clip has words of two
-    names.
+    over video tokens and blocks; only `head` is taught, the others stay free. Zero where no clip has named words.
     """
     length, count = words.shape[1], video.shape[1]
-    named = words >= 0
-    same = (video[:, :, None] == words[:, None, :]) & named[:, None]
-    several = torch.where(named, words, words.amax(dim=1, keepdim=True)).amin(dim=1) < words.amax(dim=1)
-    counts = several[:, None] & same.any(dim=2)
+    same = (video[:, :, None] == words[:, None, :]) & (words >= 0)[:, None]
+    counts = same.any(dim=2)
     total = heads.queries[0].sum() * 0.0
     if not bool(counts.any()):
         return total

@@ -45,9 +45,13 @@ def test_video_without_an_actor_does_not_count():
     )
 
 
-def test_a_clip_whose_words_have_one_name_only_has_nothing_to_learn():
+def test_a_clip_without_named_words_has_nothing_to_learn():
+    assert attention_binding_loss(heads(torch.randn(3, 5)), torch.full((1, 5), -1), VIDEO) == 0.0
+
+
+def test_a_clip_of_one_name_learns_to_look_at_its_words():
     alone = torch.tensor([[-1, 0, 0, -1, -1]])
-    assert attention_binding_loss(heads(torch.randn(3, 5)), alone, VIDEO) == 0.0
+    assert torch.isclose(attention_binding_loss(heads(torch.zeros(3, 5)), alone, VIDEO), torch.tensor(-math.log(2 / 8)))
 
 
 def test_the_transformer_is_watched_without_a_trace():
