@@ -1,7 +1,10 @@
-"""Inputs that several nodes take, each written once."""
+"""Inputs that several nodes take, each written once, and how errors name them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -52,3 +55,21 @@ def batched() -> Any:
 def guidance() -> Any:
     """Open, the model's own scales count (`FilmModel.guidance`)."""
     return sockets.Guidance.Input("guidance", optional=True, tooltip="From History CFG. Open: the model's own scales.")
+
+
+@contextmanager
+def widget_names() -> Iterator[None]:
+    """Errors that name an option of the command line (--min-scene) name the widget (min_scene)."""
+    import re
+
+    from ..mpvg_core.errors import InputError
+
+    def plain(text: str) -> str:
+        return re.sub(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text)
+
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            replace(problem, where=plain(problem.where), remedy=plain(problem.remedy)) for problem in error.problems
+        ) from error

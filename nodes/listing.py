@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .evaluation import ConsistencyReport, DatasetBuilder, SceneCuts
+from .datasets import DatasetBuilder
+from .evaluation import ConsistencyReport, SceneCuts
 from .film import AssembleFilm, ContactSheet, FilmOfHistory, FilmShot, FilmStoryboard
 from .history import DecouplingEncoderNode, PromptHistoryNode, TokenSelector, VideoSemanticExtractorNode
 from .models import EncodePrompt, LoadModel
