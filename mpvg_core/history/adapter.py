@@ -22,7 +22,7 @@ from .select import SelectionSettings, TokenSelection
 from .semantics import VideoSemanticExtractor, VisualSemantics
 from .space import TokenSpace
 
-FORMAT = "mpvg-history-adapter/1"
+FORMAT = "mpvg-history-adapter/2"
 
 
 class HistoryAdapter(nn.Module):
@@ -100,8 +100,8 @@ class HistoryAdapter(nn.Module):
             return None
         device = self._device
         ages = ages if ages is not None else list(range(len(history), 0, -1))
-        texts, seen, places, years = [], [], [], []
-        for shot, mask, age in zip(history, selection.masks, ages, strict=True):
+        texts, seen, places, years, reaches = [], [], [], [], []
+        for shot, mask, reach, age in zip(history, selection.masks, selection.reaches, ages, strict=True):
             chosen = mask.nonzero().flatten()
             if len(chosen):
                 text = shot.text.embeds[chosen.to(shot.text.embeds.device)].to(device).float()[None]
@@ -109,6 +109,7 @@ class HistoryAdapter(nn.Module):
                 texts.append(text)
                 seen.append(self.extractor.look(text, chosen.to(device)[None], clip, positions))
                 places.append(chosen)
+                reaches.append(reach[chosen])
                 years.append(torch.full_like(chosen, age))
         past = torch.cat(texts, dim=1)
         semantics = self.extractor.predict(
@@ -119,6 +120,7 @@ class HistoryAdapter(nn.Module):
             torch.ones(past.shape[:2], dtype=torch.bool, device=device),
             torch.cat(places).to(device)[None],
             torch.cat(years).to(device)[None],
+            torch.cat(reaches).to(device)[None],
         )
         return VisualSemantics(semantics[0], selection.served)
 

@@ -29,8 +29,10 @@ class VideoSemanticExtractor(nn.Module):
     text' = LN(GELU(W_t τ)), img' = LN(GELU(W_v φ)); seen = CrossAttn(Q = text' + place, K = img' + position, V = img').
     With `clip_layers` the clip's own tokens attend to each other first, K = V = Transformer(img' + position): a colour
     can be read off a patch, a shape only off several.
-    The sequence [(?, text'_current), (seen, text')_past …] with age and place embeddings goes through a transformer,
-    which fills in the "?" of the current tokens.
+    The sequence [(guess, text'_current), (seen, text')_past …] with age and place embeddings goes through a
+    transformer, which corrects the guesses. A current token's guess is the mean of what the past tokens that selection
+    matched to it have seen, plus a learned vector: left to find its like by attention alone, a small transformer mixes
+    up actors for thousands of steps.
     """
 
     def __init__(
@@ -96,17 +98,19 @@ class VideoSemanticExtractor(nn.Module):
         past_mask: Tensor,
         places: Tensor,
         ages: Tensor,
+        reaches: Tensor,
     ) -> Tensor:
         """The visual semantics of the current prompt's tokens, [B, L, W].
 
         current [B, L, D], current_mask [B, L] (True: a word); of the M past tokens: past [B, M, D] their text, seen
         [B, M, W] what `look` gave, past_mask [B, M] (True: remembered), places [B, M] their index in their prompt, ages
-        [B, M] how many shots ago (1 = the last one). A masked token has no effect at all.
+        [B, M] how many shots ago (1 = the last one), reaches [B, M, L] the current tokens of which they tell
+        (`TokenSelection.reaches`). A masked token has no effect at all.
         """
-        batch, length = current.shape[:2]
+        length = current.shape[1]
         place = torch.arange(length, device=current.device)
-        wanted = self.wanted.expand(batch, length, -1)
-        now = self.join(torch.cat([wanted, self.text(current)], dim=-1)) + self.place(place) + self.age.weight[0]
+        guess = self.wanted + matched_mean(seen, reaches & past_mask[..., None])
+        now = self.join(torch.cat([guess, self.text(current)], dim=-1)) + self.place(place) + self.age.weight[0]
         then = self.join(torch.cat([seen, self.text(past)], dim=-1)) + self.place(places) + self.age(age_bucket(ages))
         mask = torch.cat([current_mask, past_mask], dim=1)
         # A prompt without any word would leave nothing to attend to, which is NaN: let its first token stand in.
@@ -114,6 +118,13 @@ class VideoSemanticExtractor(nn.Module):
         states = self.trunk(torch.cat([now, then], dim=1), src_key_padding_mask=~mask)
         semantics: Tensor = self.out(states[:, :length])
         return semantics
+
+
+def matched_mean(seen: Tensor, reaches: Tensor) -> Tensor:
+    """For each current token the mean of what the past tokens [B, M, W] that reach it [B, M, L] have seen, [B, L, W];
+    zero where none does."""
+    weights = reaches.transpose(1, 2).to(seen.dtype)
+    return weights / weights.sum(dim=2, keepdim=True).clamp(min=1) @ seen.masked_fill(~reaches.any(dim=2)[..., None], 0)
 
 
 def age_bucket(ages: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from ..training.optimise import Optimisers, warmup_stable_decay
 from ..training.partial import kept_cells, only_tokens
 from ..training.run import Run
 from .batches import SceneBatches
-from .binding import look_words, video_lanes, word_lanes, word_loss
+from .binding import look_words, new_word_reader, video_lanes, word_lanes, word_loss, word_owners
 from .language import MAX_TOKENS, vocabulary
 from .latents import CHANNELS, LatentBasis
-from .world import FRAMES, NAMES, SIZE
+from .world import FRAMES, SIZE
 
 TEXT_ENCODER: dict[str, Any] = {
     "d_model": 96, "d_kv": 24, "num_heads": 4, "num_layers": 4, "d_ff": 256, "feed_forward_proj": "gated-gelu",
@@ -40,7 +40,7 @@ SCHEDULER: dict[str, Any] = {
     "timestep_spacing": "trailing", "clip_sample": False, "set_alpha_to_one": True,
 }  # fmt: skip
 TEXT_DROPOUT = 0.1
-BINDING = 0.3  # weight of the loss that teaches the text encoder where in the picture an actor's words belong
+BINDING = 0.3  # weight of the loss that teaches the text encoder whose words are whose, and where in the picture
 ATTENDING = 0.2  # weight of the loss that teaches the transformer to look there
 BINDING_BLOCKS = (1, 3)
 ACTOR_WEIGHT = 4.0
@@ -141,7 +141,7 @@ def train_base(
     words = tokenizer()
     text_encoder = new_text_encoder({**TEXT_ENCODER, "vocab_size": len(words)})
     transformer = new_transformer(TRANSFORMER)
-    reader = nn.Linear(TEXT_ENCODER["d_model"], len(NAMES))
+    reader = new_word_reader(TEXT_ENCODER["d_model"])
     modules = {
         "transformer": transformer.to(device),
         "text_encoder": text_encoder.to(device),
@@ -171,7 +171,7 @@ def train_base(
         with computing(transformer, kept), watched(transformer, BINDING_BLOCKS) as heads:
             embeds = text_encoder(input_ids=ids).last_hidden_state
             output = transformer(noised.noisy, embeds, noised.timesteps, return_dict=False)[0]
-            binding = word_loss(reader, of_words, embeds)
+            binding = word_loss(reader, of_words, word_owners(pieces), embeds)
         looks = torch.where(look_words(pieces), of_words, -1)
         attending = attention_binding_loss(heads, looks.to(device), of_video.to(device))
         losses = noised.error(output, noised.latents, sample["actors"].to(device), kept)

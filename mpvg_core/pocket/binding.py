@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .language import lane_of_token
-from .world import COLOURS, SHAPES
+from .language import actor_of_token, lane_of_token
+from .world import COLOURS, NAMES, SHAPES
 
 _LOOKS = {*COLOURS, *SHAPES}
 
@@ -40,9 +40,28 @@ def video_lanes(actors: Tensor, orders: Sequence[Sequence[int]], patch: int) -> 
     return torch.where(shown, lanes, -1).flatten(1)
 
 
-def word_loss(reader: nn.Module, lanes: Tensor, embeds: Tensor) -> Tensor:
-    """Cross-entropy of the actor's place, read off the embeddings [B, L, D] of its name and look."""
-    if bool((lanes < 0).all()):
+def word_owners(pieces: Sequence[Sequence[str]]) -> Tensor:
+    """For each token [B, L] of the prompts the number of the actor it speaks of, else -1."""
+    return torch.tensor([actor_of_token(row) for row in pieces])
+
+
+def new_word_reader(width: int) -> nn.Linear:
+    """What `word_loss` reads with: places first, then actors."""
+    return nn.Linear(width, 2 * len(NAMES))
+
+
+def word_loss(reader: nn.Module, lanes: Tensor, owners: Tensor, embeds: Tensor) -> Tensor:
+    """Cross-entropy of the actor's place and of the actor itself, read off the embeddings [B, L, D] of its name and
+    look.
+
+    The place says where to draw the look; the actor is what a later shot has to recognise: an encoder taught only the
+    places lets "1" and "2" fall together.
+    """
+    if bool((owners < 0).all()):
         return embeds.sum() * 0.0
     found = reader(embeds).flatten(0, 1).float()
-    return functional.cross_entropy(found, lanes.flatten().to(embeds.device), ignore_index=-1)
+    losses = [
+        functional.cross_entropy(part, wanted.flatten().to(embeds.device), ignore_index=-1)
+        for part, wanted in zip(found.split(len(NAMES), dim=1), (lanes, owners), strict=True)
+    ]
+    return torch.stack(losses).sum()

@@ -215,8 +215,8 @@ def encode_prompts(text_encoder: nn.Module, words: Any, prompts: Sequence[str]) 
 def story_space(text_encoder: nn.Module) -> tuple[TokenSpace, SelectionSettings]:
     """The space in which prompts of the toy world are compared, fitted to the telling tokens of training stories.
 
-    The threshold there lies halfway between what an actor's number has in common with itself (all but one pair in a
-    hundred) and with another's (all but one in a hundred).
+    "Actor" counts as another word before each number. The threshold lies halfway between what an actor's name has in
+    common with itself (all but one pair in a hundred) and with another's (all but one in a hundred).
     """
     rng = np.random.default_rng(11)
     prompts = []
@@ -225,15 +225,21 @@ def story_space(text_encoder: nn.Module) -> tuple[TokenSpace, SelectionSettings]
             prompts.append(tell(scene, rng, told=bool(rng.random() < 0.2), cast_first=bool(rng.random() < 0.5)))
     texts = encode_prompts(text_encoder, tokenizer(), prompts)
     telling = [telling_tokens(text) for text in texts]
-    pieces = [text.pieces[i] for text, keep in zip(texts, telling, strict=True) for i in keep.nonzero().flatten()]
+    words = [word for text, keep in zip(texts, telling, strict=True) for word in _named_words(text.pieces, keep)]
     embeds = torch.cat([text.embeds[keep] for text, keep in zip(texts, telling, strict=True)])
-    space = fit_token_space(embeds, pieces)
-    numbers = torch.tensor([index for index, piece in enumerate(pieces) if piece in {"1", "2", "3"}])[:1500]
-    names = np.array(pieces)[numbers.numpy()]
-    units = functional.normalize(space(embeds[numbers]), dim=-1)
+    space = fit_token_space(embeds, words)
+    named = torch.tensor([index for index, word in enumerate(words) if word[-1] in "123"])[:3000]
+    names = np.array(words)[named.numpy()]
+    units = functional.normalize(space(embeds[named]), dim=-1)
     similarity, same = units @ units.T, torch.from_numpy(names[:, None] == names)
     threshold = (similarity[same].quantile(0.01) + similarity[~same].quantile(0.99)) / 2
     return space, SelectionSettings(threshold=round(float(threshold), 3), reference=REFERENCE)
+
+
+def _named_words(pieces: Sequence[str], chosen: Tensor) -> list[str]:
+    """The words of the tokens `chosen` [L]; "actor" with its number."""
+    owners = actor_of_token(pieces)
+    return [f"actor {owners[i] + 1}" if pieces[i] == "actor" else pieces[i] for i in chosen.nonzero().flatten()]
 
 
 def _owners(pieces: Sequence[str]) -> Tensor:

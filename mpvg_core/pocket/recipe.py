@@ -29,7 +29,7 @@ from .history import Probes, new_adapter, story_space, train_history
 from .latents import LatentBasis, fit_basis
 from .world import draw_scene, draw_story
 
-BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 5600, 1000, 600, 1400
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 6400, 1000, 500, 1300
 BASIS_CLIPS = 400
 DEFAULTS = {"steps": 16, "text_scale": 1.0, "history_scale": 1.0}
 

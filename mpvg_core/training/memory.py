@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..backbone.interface import TextEmbedding
 from ..history.adapter import HistoryAdapter
-from ..history.select import SelectionSettings, TokenSelection, select_tokens
+from ..history.select import SelectionSettings, select_tokens
 from ..history.space import TokenSpace
 
 
@@ -19,7 +19,8 @@ class MemoryBatch:
     """Kept tokens of B histories of at most S shots and m tokens a shot, and the prompts that they serve.
 
     current [B, L, D], words [B, L] (True: a word), served [B, L] (True: the past knows something of it);
-    past [B, S, m, D], kept [B, S, m], places [B, S, m] their index in their prompt, ages [B, S].
+    past [B, S, m, D], kept [B, S, m], places [B, S, m] their index in their prompt, reaches [B, S, m, L] the current
+    tokens of which they tell, ages [B, S].
     """
 
     current: Tensor
@@ -28,6 +29,7 @@ class MemoryBatch:
     past: Tensor
     kept: Tensor
     places: Tensor
+    reaches: Tensor
     ages: Tensor
 
 
@@ -50,9 +52,15 @@ def gather(
     past = torch.zeros(batch, shots, most, width)
     kept = torch.zeros(batch, shots, most, dtype=torch.bool)
     places = torch.zeros(batch, shots, most, dtype=torch.long)
+    reaches = torch.zeros(batch, shots, most, length, dtype=torch.bool)
     served = torch.zeros(batch, length, dtype=torch.bool)
     for b, (history, selection) in enumerate(zip(histories, selections, strict=True)):
-        _fill(b, shots, history, selection, past, kept, places)
+        first = shots - len(history)
+        for shot, (text, mask) in enumerate(zip(history, selection.masks, strict=True), first):
+            chosen = mask.nonzero().flatten()
+            row = (b, shot, slice(len(chosen)))
+            past[row], kept[row], places[row] = text.embeds[chosen], True, chosen
+            reaches[row] = selection.reaches[shot - first][chosen]
         served[b, list(selection.served)] = True
     return MemoryBatch(
         current=torch.stack([text.embeds for text in currents]),
@@ -61,25 +69,9 @@ def gather(
         past=past,
         kept=kept,
         places=places,
+        reaches=reaches,
         ages=torch.arange(shots, 0, -1).expand(batch, shots),
     )
-
-
-def _fill(
-    b: int,
-    shots: int,
-    history: Sequence[TextEmbedding],
-    selection: TokenSelection,
-    past: Tensor,
-    kept: Tensor,
-    places: Tensor,
-) -> None:
-    first = shots - len(history)
-    for index, (text, mask) in enumerate(zip(history, selection.masks, strict=True)):
-        chosen = mask.nonzero().flatten()
-        past[b, first + index, : len(chosen)] = text.embeds[chosen]
-        kept[b, first + index, : len(chosen)] = True
-        places[b, first + index, : len(chosen)] = chosen
 
 
 @dataclass(frozen=True)
@@ -113,5 +105,6 @@ def remember(
         memory.kept.flatten(1, 2),
         memory.places.flatten(1, 2),
         memory.ages[:, :, None].expand(batch, shots, most).flatten(1, 2),
+        memory.reaches.flatten(1, 2),
     )
     return Remembered(seen, semantics, adapter.decoupler(memory.current, semantics, memory.served))

@@ -6,9 +6,10 @@ import pytest
 import torch
 from word_shots import LENGTH, TEXT_DIM, VISUAL_DIM, WIDTH, small_adapter
 
-from mpvg_core.history.semantics import AGES, VideoSemanticExtractor, age_bucket
+from mpvg_core.history.semantics import AGES, VideoSemanticExtractor, age_bucket, matched_mean
 
 BATCH, PAST, PATCHES = 3, 5, 6
+OF_THE_PAST = ("past", "seen", "past_mask", "places", "ages", "reaches")
 MODES = pytest.mark.parametrize("learning", [False, True])  # torch takes another path where no gradient is wanted
 
 
@@ -27,6 +28,7 @@ def arguments(seed: int = 0) -> dict[str, torch.Tensor]:
         "past_mask": torch.tensor([[True] * PAST, [True, False, True, False, True], [False] * PAST]),
         "places": torch.arange(PAST).expand(BATCH, -1).clone(),
         "ages": torch.tensor([3, 3, 2, 1, 1]).expand(BATCH, -1).clone(),
+        "reaches": torch.rand(BATCH, PAST, LENGTH, generator=generator) < 0.5,
     }
 
 
@@ -77,7 +79,7 @@ def test_dropped_tokens_are_the_same_as_masked_ones(extractor, learning):
     masked = predicted(extractor, learning, **given)
     keep = given["past_mask"][1]
     parts = {name: value[1:2] for name, value in given.items()}
-    for name in ("past", "seen", "past_mask", "places", "ages"):
+    for name in OF_THE_PAST:
         parts[name] = parts[name][:, keep]
     words = given["current_mask"][1]
     dropped = predicted(extractor, learning, **parts)
@@ -89,7 +91,7 @@ def test_an_empty_history_is_the_same_as_one_all_masked(extractor, learning):
     given = arguments()
     masked = predicted(extractor, learning, **given)[2]
     parts = {name: value[2:3] for name, value in given.items()}
-    for name in ("past", "seen", "past_mask", "places", "ages"):
+    for name in OF_THE_PAST:
         parts[name] = parts[name][:, :0]
     words = given["current_mask"][2]
     torch.testing.assert_close(predicted(extractor, learning, **parts)[0][words], masked[words], atol=1e-5, rtol=1e-5)
@@ -110,11 +112,24 @@ def test_age_place_look_and_word_of_a_remembered_token_all_matter(extractor, nam
     assert (predicted(extractor, **given)[0] - before[0]).abs().max() > 1e-4
 
 
+def test_a_token_starts_from_what_those_matched_to_it_have_seen():
+    seen = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [torch.nan, 50.0]]])
+    reaches = torch.tensor([[[True, True, False, False], [True, False, True, False], [False] * 4]])
+    assert matched_mean(seen, reaches).tolist() == [[[2, 1], [1, 0], [3, 2], [0, 0]]]
+
+
+def test_whom_a_remembered_token_is_matched_to_matters(extractor):
+    given = arguments()
+    before = predicted(extractor, **given)[0]
+    given["reaches"][0, 0] = ~given["reaches"][0, 0]
+    assert (predicted(extractor, **given)[0] - before).abs().max() > 1e-4
+
+
 def test_the_order_of_the_rows_does_not_matter_but_the_order_of_shots_does(extractor):
     given = arguments()
     before = predicted(extractor, **given)[0]
     turned = torch.arange(PAST - 1, -1, -1)
-    for name in ("past", "seen", "past_mask", "places", "ages"):
+    for name in OF_THE_PAST:
         given[name] = given[name][:, turned]
     torch.testing.assert_close(predicted(extractor, **given)[0], before, atol=1e-5, rtol=1e-5)
     given["ages"] = given["ages"][:, turned]
