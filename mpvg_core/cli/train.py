@@ -1,4 +1,4 @@
-"""`mpvg train transitions`: teach a model when to cut."""
+"""`mpvg train transitions`: teach a model when to cut; `mpvg train one-shot`: keep a clip's motion."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from ..errors import InputError, Problem
 from .bench import Device, Threads
 from .board import Model
+from .one_shot import one_shot
 from .outcome import with_exit_codes
 from .progress import Bar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..training.transitions import Recipe
 
 app = typer.Typer(help="Train a model further.", no_args_is_help=True)
+app.command("one-shot")(one_shot)
 
 TOY = "toy"
 _LARGE = 2**30  # bytes of weights from which on activations are computed twice rather than kept
@@ -195,28 +197,7 @@ def _save_embeds(embeds: Any, file: Path) -> None:
 
 
 def _keep_settings(out: Path, recipe: Recipe, backbone: CogVideoXBackbone, **others: str) -> None:
-    """Writes what the run is made of; a run in the same folder made of other things is refused."""
-    import json
-
-    from ..film.durable import readable_json, write_whole
+    from ..training.settings import keep_settings
 
     now = asdict(recipe) | {"model": backbone.name, "fingerprint": backbone.fingerprint} | others
-    free = {"steps", "save_every", "at_once"}
-    run = out / "run"
-    run.mkdir(parents=True, exist_ok=True)
-    file = run / "settings.json"
-    if file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        problems = [
-            Problem(
-                f"--{name.replace('_', '-')}",
-                f"is {now[name]!r}",
-                f"{before.get(name)!r} as before",
-                "or another --out",
-            )
-            for name in now
-            if name not in free and before.get(name) != now[name]
-        ]
-        if problems:
-            raise InputError(problems)
-    write_whole(file, readable_json(now), run)
+    keep_settings(out / "run", now, free={"steps", "save_every", "at_once"})
