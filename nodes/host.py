@@ -100,6 +100,11 @@ def adapter_path(name: str) -> Path:
     raise InputError(Problem("adapter", f"{name!r} is not there", "a safetensors file under models/mpvg"))
 
 
+def input_folder() -> Path:
+    """ComfyUI's input folder, where files lie that storyboards name."""
+    return Path(folder_paths.get_input_directory())
+
+
 def board_names() -> list[str]:
     """The storyboards in the input folder."""
     folder = Path(folder_paths.get_input_directory())

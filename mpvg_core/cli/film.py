@@ -76,7 +76,9 @@ def film(
         backbone = load_backbone(model, device=device, dtype=dtype)
         settle_threads(backbone.transformer, backbone.device)
         history = _adapter(adapter, model, backbone.device)
-        filmed = film_storyboard(plan, backbone, history, settings, store, only=only, on_event=watch)
+        filmed = film_storyboard(
+            plan, backbone, history, settings, store, only=only, folder=Path(board).parent, on_event=watch
+        )
         for shot in filmed.shots:
             if shot.name in not_yet:
                 store.lock(shot.name, shot.take.id)

@@ -14,21 +14,25 @@ from torch import Tensor
 
 from .. import __version__
 from ..backbone.interface import Backbone, ClipFeatures
+from ..diffusion.inject import HistoryConditioning
 from ..diffusion.sampler import StepInfo
 from ..errors import InputError, MPVGError
 from ..history.adapter import HistoryAdapter, require_fit
 from ..history.decouple import HistoryTokens
 from ..history.history import PastShot, PromptHistory
+from ..methods.codenoise import PromptSpan
 from ..storyboard.plan import FilmPlan
 from ..storyboard.words import shot_label
 from .assemble import clip_record
 from .events import FilmEvent, OnEvent, unheard
+from .parts import Parted, found_files, latent_lengths
 from .record import Film, FilmedShot, another_film
 from .route import Errand, departures, plan_route
 from .settings import FilmSettings
 from .shoot import ClipRequest, OnStep, conditioning, shoot_clip
 from .takes import CLIP, Take, TakeStore
-from .tensors import clip_features, set_aside, taken_up, write_latent
+from .techniques import Asked, Model, Ways, ways_of
+from .tensors import clip_features, read_latent, set_aside, taken_up, write_latent
 from .video import VideoWriter
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "imageio-ffmpeg", "numpy")
@@ -40,6 +44,7 @@ class Filming:
     plan, settings: what to film and how. adapter: without one no shot remembers. store: where takes are kept.
     only: numbers (from 1) of the shots to film, see `plan_route`; None = all.
     keep: the takes, by name of their shots, that stay in this film whatever changed, as locked ones do always.
+    folder: where files lie that the storyboard's methods name; None = where the program runs.
     on_step: is told of every denoising step, with its picture. interrupt: called before every transformer call; stops
     the film by raising.
 
@@ -56,6 +61,7 @@ class Filming:
         *,
         only: Collection[int] | None = None,
         keep: Mapping[str, str] | None = None,
+        folder: Path | None = None,
         on_event: OnEvent = unheard,
         on_step: OnStep | None = None,
         interrupt: Callable[[], None] | None = None,
@@ -67,12 +73,12 @@ class Filming:
             on_event(FilmEvent("note", text=other))
         if adapter is None and any(shot.looks_back for shot in plan.shots):
             on_event(FilmEvent("note", text="no history adapter: every shot is filmed from its prompt alone"))
-        if any(shot.layout for shot in plan.shots):
-            on_event(
-                FilmEvent("note", text="layouts are kept with the takes, but place nobody: filming does not use them")
-            )
+        if any(shot.layout and not shot.method.regions for shot in plan.shots):
+            text = "layouts are kept with the takes, but place nobody: only with 'method: regions' do they"
+            on_event(FilmEvent("note", text=text))
         self._adapter_print = adapter.fingerprint if adapter is not None else None
-        self.errands, self._texts = plan_route(plan, backbone, adapter, settings, store, only, keep)
+        self._files = found_files(plan, folder)
+        self.errands, self._texts = plan_route(plan, backbone, adapter, settings, store, only, keep, self._files)
         if adapter is not None:
             length, width = self.errands[0].text.embeds.shape
             require_fit(adapter, text_dim=width, max_tokens=length, transformer=backbone.transformer)
@@ -94,16 +100,17 @@ class Filming:
         if take is not None:
             self.on_event(FilmEvent("reused", errand.number, errand.shot.name, take=take.id))
             return take
+        parts = [self.errands[part] for part in errand.together]
         try:
-            latent, seconds = self._latent(errand, self._history(errand))
-            take = self._keep(errand, latent, seconds)
+            latent, seconds, ways = self._latent(parts)
+            for part, made in self._keep(parts, latent, seconds, ways):
+                self._takes[part.number - 1] = made
+                self.on_event(FilmEvent("done", part.number, part.shot.name, take=made.id))
         except InputError:
             raise
         except MPVGError as error:
             raise MPVGError(f"shot {errand.shot.name!r}: {error}") from error
-        self._takes[index] = take
-        self.on_event(FilmEvent("done", errand.number, errand.shot.name, take=take.id))
-        return take
+        return self._takes[index]
 
     def film(self) -> Film:
         """The film of all takes that are there by now, in order."""
@@ -113,33 +120,47 @@ class Filming:
         """The remembered shots; each clip is described when it is first remembered, and never again."""
         past = []
         for index in errand.remembered:
-            take = self._takes.get(index) or self.shoot(self.errands[index])
-            assert take is not None, "the route films every shot that is remembered"
+            take = self._take_of(index)
             clip = clip_features(take, self.backbone.fingerprint, self.store.scratch, _describe_by(self.backbone))
             remembered = self.errands[index]
             past.append(PastShot(name=remembered.shot.name, text=remembered.text, clip=clip, take_id=take.id))
         return PromptHistory(tuple(past))
 
-    def _latent(self, errand: Errand, history: PromptHistory) -> tuple[Tensor, float]:
-        """The shot's latent [F, C, h, w], and the seconds it took; one that waits to be decoded is not made again."""
-        shot, backbone, settings = errand.shot, self.backbone, self.settings
-        waiting = self.store.sampled(errand.id)
+    def _take_of(self, index: int) -> Take:
+        """The take of an earlier shot, filmed now if it is not there."""
+        take = self._takes.get(index) or self.shoot(self.errands[index])
+        assert take is not None, "the route films every shot that another needs"
+        return take
+
+    def _latent(self, parts: Sequence[Errand]) -> tuple[Tensor, float, Ways]:
+        """The latent [F, C, h, w] of a continuous take, the seconds it took, and the ways it was made.
+
+        One that waits to be decoded is not made again.
+        """
+        first, backbone, settings = parts[0], self.backbone, self.settings
+        shot, seconds = first.shot, 0.0
+        lengths = latent_lengths([part.shot.frames for part in parts], backbone.temporal_compression)
+        asked = self._asked(parts, lengths)
+        ways = ways_of(asked)
+        waiting = self.store.sampled(parts[-1].id)  # it goes with the last of the takes
+        for part in parts:
+            self.on_event(FilmEvent("start", part.number, part.shot.name, steps=settings.steps))
         if (latent := taken_up(waiting)) is not None:
-            self.on_event(FilmEvent("start", errand.number, shot.name, settings.steps, settings.steps))
-            return latent.to(device=backbone.device, dtype=backbone.dtype), 0.0
+            for part in parts:
+                self.on_event(FilmEvent("step", part.number, part.shot.name, settings.steps, settings.steps))
+            return latent.to(device=backbone.device, dtype=backbone.dtype), seconds, ways
         started = time.perf_counter()
-        self.on_event(FilmEvent("start", errand.number, shot.name, steps=settings.steps))
 
         def on_step(info: StepInfo) -> None:
             if self.on_step is not None:
                 self.on_step(info)
-            self.on_event(FilmEvent("step", errand.number, shot.name, info.index + 1, info.steps))
+            self.on_event(FilmEvent("step", first.number, shot.name, info.index + 1, info.steps))
 
         latent = shoot_clip(
             backbone,
             ClipRequest(
                 seed=shot.seed,
-                frames=shot.frames,
+                frames=asked.frames,
                 width=shot.width,
                 height=shot.height,
                 steps=settings.steps,
@@ -149,26 +170,74 @@ class Filming:
             ),
             self._texts[shot.full_prompt],
             self._texts[shot.negative],
-            conditioning(self.adapter, _remembered(errand, history, self.adapter), backbone.device),
+            None if asked.spans else self._conditioning(first),
+            techniques=ways.techniques,
             on_step=on_step,
             interrupt=self.interrupt,
         )
         set_aside(latent, waiting, self.store.scratch)
-        return latent, time.perf_counter() - started
+        return latent, time.perf_counter() - started, ways
 
-    def _keep(self, errand: Errand, latent: Tensor, seconds: float) -> Take:
-        """Store the latent, decode it to the clip as the frames come, and make both a take."""
-        started = time.perf_counter()
-        with self.store.draft() as draft:
-            write_latent(latent, draft)
-            _write_clip(latent, errand, self.backbone, draft, self.on_event, self.interrupt)
-            rendered = {
-                "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "device": str(self.backbone.device),
-                "seconds_sampling": round(seconds, 3),
-                "seconds_decoding": round(time.perf_counter() - started, 3),
-            }
-            return self.store.commit(draft, _manifest(errand, self.backbone, self._adapter_print, rendered))
+    def _asked(self, parts: Sequence[Errand], lengths: Sequence[range]) -> Asked:
+        """What a take's methods are built from."""
+        first, backbone = parts[0], self.backbone
+        spans = [
+            PromptSpan(frames, part.text.embeds[None].to(backbone.device), self._conditioning(part))
+            for part, frames in zip(parts, lengths, strict=True)
+            if len(parts) > 1
+        ]
+        models = {}
+        for index in first.built_on:
+            earlier = self.errands[index]
+            latents = read_latent(self._take_of(index)).to(device=backbone.device, dtype=backbone.dtype)
+            models[earlier.shot.name] = Model(earlier.shot, earlier.text, latents)
+        return Asked(
+            backbone=backbone,
+            shot=first.shot,
+            text=first.text,
+            frames=sum(part.shot.frames for part in parts),
+            spans=spans,
+            shots=models,
+            files=self._files,
+        )
+
+    def _conditioning(self, errand: Errand) -> HistoryConditioning | None:
+        remembered = _remembered(errand, self._history(errand), self.adapter)
+        return conditioning(self.adapter, remembered, self.backbone.device)
+
+    def _keep(
+        self, parts: Sequence[Errand], latent: Tensor, seconds: float, ways: Ways
+    ) -> Iterator[tuple[Errand, Take]]:
+        """Decode a take's latent as the frames come, and store of each of its shots the latent and the clip."""
+        chunks: Iterator[Any] = iter(self.backbone.decode(latent))
+        frames = Parted(ways.finish(chunks) if ways.finish else chunks)
+        lengths = latent_lengths([part.shot.frames for part in parts], self.backbone.temporal_compression)
+        for part, own in zip(parts, lengths, strict=True):
+            shot, started = part.shot, time.perf_counter()
+            with self.store.draft() as draft:
+                # A later part keeps the latent frame before it: so it is a clip by itself, as others remember it.
+                write_latent(latent[max(own.start - 1, 0) : own.stop], draft)
+                self._write_clip(part, frames.first(shot.frames), draft)
+                if part is parts[-1]:
+                    frames.require_end()
+                rendered = {
+                    "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                    "device": str(self.backbone.device),
+                    "seconds_sampling": round(seconds, 3),
+                    "seconds_decoding": round(time.perf_counter() - started, 3),
+                }
+                yield part, self.store.commit(draft, _manifest(part, self.backbone, self._adapter_print, rendered))
+
+    def _write_clip(self, errand: Errand, chunks: Iterator[Any], draft: Path) -> None:
+        shot = errand.shot
+        with VideoWriter(draft / CLIP, width=shot.width, height=shot.height, fps=shot.fps) as writer:
+            for frames in chunks:
+                if self.interrupt is not None:
+                    self.interrupt()
+                writer.write(frames)
+                self.on_event(FilmEvent("decode", errand.number, shot.name, writer.frames, shot.frames))
+            if writer.frames != shot.frames:
+                raise MPVGError(f"the model decoded {writer.frames} frames where {shot.frames} were planned")
 
 
 def film_storyboard(
@@ -179,6 +248,7 @@ def film_storyboard(
     store: TakeStore,
     *,
     only: Collection[int] | None = None,
+    folder: Path | None = None,
     on_event: OnEvent = unheard,
     interrupt: Callable[[], None] | None = None,
 ) -> Film:
@@ -188,7 +258,9 @@ def film_storyboard(
     or a power cut, loses at most the shot in the making; calling again goes on, and gives the bytes of an undisturbed
     run.
     """
-    filming = Filming(plan, backbone, adapter, settings, store, only=only, on_event=on_event, interrupt=interrupt)
+    filming = Filming(
+        plan, backbone, adapter, settings, store, only=only, folder=folder, on_event=on_event, interrupt=interrupt
+    )
     for errand in filming.errands:
         filming.shoot(errand)
     return filming.film()
@@ -199,13 +271,24 @@ def _announce(errands: Sequence[Errand], on_event: OnEvent) -> None:
     on_event(FilmEvent("plan", step=len(work), steps=len(errands)))
     for errand in work:
         if not errand.asked:
-            needy = next(e.shot.name for e in errands if e.action == "film" and errand.number - 1 in e.remembered)
-            text = f"{shot_label(errand.shot.name)} is filmed too: it has no take, and {shot_label(needy)} remembers it"
+            text = f"{shot_label(errand.shot.name)} is filmed too: it has no take, and {_why(errand, errands)}"
             on_event(FilmEvent("note", errand.number, errand.shot.name, text=text))
     for errand in errands:
         if found := departures(errand):
             text = f"{shot_label(errand.shot.name)} is locked: {'; '.join(found)}"
             on_event(FilmEvent("note", errand.number, errand.shot.name, text=text))
+
+
+def _why(errand: Errand, errands: Sequence[Errand]) -> str:
+    """For whose sake a shot is filmed that was not asked for."""
+    index = errand.number - 1
+    for other in errands:
+        name = shot_label(other.shot.name)
+        if other.action == "film" and index in other.remembered:
+            return f"{name} remembers it"
+        if other.action == "film" and index in other.built_on:
+            return f"{name} builds on it"
+    return f"{shot_label(errands[errand.together.start].shot.name)} is made in one take with it"
 
 
 def _describe_by(backbone: Backbone) -> Callable[[Tensor], ClipFeatures]:
@@ -218,26 +301,6 @@ def _remembered(errand: Errand, history: PromptHistory, adapter: HistoryAdapter 
     with torch.no_grad():
         ages = [memory.age for memory in errand.memories]
         return adapter.history_tokens(history, errand.text, errand.selection, ages)
-
-
-def _write_clip(
-    latent: Tensor,
-    errand: Errand,
-    backbone: Backbone,
-    draft: Path,
-    on_event: OnEvent,
-    interrupt: Callable[[], None] | None,
-) -> None:
-    shot = errand.shot
-    with VideoWriter(draft / CLIP, width=shot.width, height=shot.height, fps=shot.fps) as writer:
-        chunks: Iterator[Any] = iter(backbone.decode(latent))
-        for frames in chunks:
-            if interrupt is not None:
-                interrupt()
-            writer.write(frames)
-            on_event(FilmEvent("decode", errand.number, shot.name, writer.frames, shot.frames))
-        if writer.frames != shot.frames:
-            raise MPVGError(f"the model decoded {writer.frames} frames where {shot.frames} were planned")
 
 
 def _manifest(errand: Errand, backbone: Backbone, adapter: str | None, rendered: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
+
+from ..errors import InputError, Problem
 
 
 def evenly(count: int, wanted: int) -> list[int]:
@@ -31,3 +35,14 @@ def covering(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
     picture = Image.fromarray(frame).resize((across, down), Image.Resampling.LANCZOS)
     left, top = (across - width) // 2, (down - height) // 2
     return np.asarray(picture.crop((left, top, left + width, top + height)))
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """A picture file, upright: uint8 [H, W, 3]. Raises InputError for one that is not there or no picture."""
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except FileNotFoundError as error:
+        raise InputError(Problem(str(path), "is not there", "a picture file")) from error
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(Problem(str(path), "holds no picture that can be read", "a PNG, JPEG or WebP file")) from error

@@ -56,7 +56,7 @@ class FilmedShot:
     name: str
     take: Take
     locked: bool
-    transition: str  # how the film comes to this shot from the one before: 'cut' or 'crossfade'
+    transition: str  # how the film comes to this shot from the one before: 'cut', 'crossfade' or 'smooth'
     transition_seconds: float
 
     @property
@@ -202,7 +202,7 @@ class _ShotEntry(BaseModel):
     prompt: str
     take: str
     locked: bool
-    transition: Literal["cut", "crossfade"]
+    transition: Literal["cut", "crossfade", "smooth"]
     transition_seconds: float = Field(ge=0, allow_inf_nan=False)
 
 

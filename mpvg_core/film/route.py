@@ -7,15 +7,20 @@ own take's id. So the ids of all takes, and with them the work to do, follow fro
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError, Problem
+from ..storyboard.continuity import continuous_takes
+from ..storyboard.words import shot_label
+from .durable import sha256_file
 from .recall import recall
 from .record import Memory, takes_in_use
 from .takes import Take, TakeStore, take_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..backbone.interface import Backbone, TextEmbedding
     from ..history.adapter import HistoryAdapter
     from ..history.select import SelectionSettings, TokenSelection
@@ -44,6 +49,8 @@ class Errand:
     memories: tuple[Memory, ...]
     remembered: tuple[int, ...]  # indices of the errands remembered, oldest first
     selection: TokenSelection | None
+    built_on: tuple[int, ...] = ()  # indices of the errands that its methods name
+    together: range = range(0)  # indices of the errands made in one continuous take with it, its own among them
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,12 @@ class _Wish:
     memories: tuple[Memory, ...] = ()
     remembered: tuple[int, ...] = ()
     selection: TokenSelection | None = None
+    built_on: tuple[int, ...] = ()
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """The earlier shots whose takes it is made from."""
+        return (*self.remembered, *self.built_on)
 
 
 @dataclass(frozen=True)
@@ -70,12 +83,14 @@ def plan_route(
     store: TakeStore,
     only: Collection[int] | None = None,
     keep: Mapping[str, str] | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> tuple[list[Errand], dict[str, TextEmbedding]]:
     """The errands of a film in order, and the embedding of every prompt and negative prompt, each encoded once.
 
     only: numbers (from 1) of the shots to film, None = all; with them go later shots that remember them, and earlier
     ones that they need, as far as their takes are missing.
     keep: ids of takes, by name of their shots, that count as locked in this film.
+    files: where each file lies that methods name; what it holds is part of the takes.
 
     Raises InputError for numbers of shots that are not there, and for locked takes that cannot stand in this film.
     """
@@ -89,13 +104,19 @@ def plan_route(
         # The fingerprint hashes all weights: once is enough.
         remembering = _Remembering(adapter.fingerprint, settings.selection or adapter.selection, adapter.space)
     wishes: list[_Wish] = []
-    for shot in plan.shots:
-        if take := locked.get(shot.name):
-            wishes.append(_Wish(take.inputs, take.id))
-        else:
-            wishes.append(_wish(plan, shot, current, wishes, backbone, remembering, settings))
+    contents = {name: sha256_file(path) for name, path in (files or {}).items()}
+    groups = {index: group for group in continuous_takes(plan.shots) for index in group}
+    for group in dict.fromkeys(groups.values()):
+        parts: list[_Wish] = []
+        for shot in plan.shots[group.start : group.stop]:
+            if take := locked.get(shot.name):
+                parts.append(_Wish(take.inputs, take.id))
+            else:
+                parts.append(_wish(plan, shot, current, wishes, backbone, remembering, settings, contents))
+        wishes += _made_together(parts)
     there = {wish.id: store.get(wish.id) for wish in wishes}
-    asked, filmed = _chosen_work(plan, wishes, {id for id, take in there.items() if take}, only)
+    asked, filmed = _chosen_work(wishes, groups, {id for id, take in there.items() if take}, only)
+    _require_whole_takes(plan, groups, filmed, locked)
     _require_same_model(plan, wishes, filmed, locked, backbone.fingerprint)
 
     last = takes_in_use(store.folder) if only is not None else {}
@@ -119,6 +140,8 @@ def plan_route(
                 memories=wish.memories,
                 remembered=wish.remembered,
                 selection=wish.selection,
+                built_on=wish.built_on,
+                together=groups[index],
             )
         )
     return errands, texts
@@ -146,8 +169,12 @@ def _wish(
     backbone: Backbone,
     remembering: _Remembering | None,
     settings: FilmSettings,
+    contents: Mapping[str, str],
 ) -> _Wish:
-    """All that goes into a shot's take. History enters only by the shots of which words were chosen."""
+    """All that goes into a shot's take; `earlier`: the shots before its continuous take.
+
+    History enters only by the shots of which words were chosen.
+    """
     inputs: dict[str, Any] = {
         "format": 1,
         "model": backbone.fingerprint,
@@ -164,13 +191,20 @@ def _wish(
     }
     if shot.layout:  # other takes keep the ids they had before there were layouts
         inputs["layout"] = shot.layout_json()
-    index = len(earlier)
-    past = [i for i, other in enumerate(plan.shots[:index]) if other.name in shot.looks_back]
+    built_on = tuple(i for i in range(len(earlier)) if plan.shots[i].name in shot.method.shots)
+    if shot.method.chosen:
+        inputs["method"] = {
+            **shot.method.to_json(),
+            "takes": [earlier[i].id for i in built_on],
+            "files": [contents[file] for file in shot.method.files],
+        }
+    index = shot.index
+    past = [i for i in range(len(earlier)) if plan.shots[i].name in shot.looks_back]
     if remembering is None or not past:
-        return _Wish(inputs, take_id(inputs))
+        return _Wish(inputs, take_id(inputs), built_on=built_on)
     found = recall([texts[i] for i in past], texts[index], remembering.selection, remembering.space)
     if not found.kept:
-        return _Wish(inputs, take_id(inputs))
+        return _Wish(inputs, take_id(inputs), built_on=built_on)
     memories = tuple(
         Memory(
             shot=plan.shots[past[kept.position]].name,
@@ -184,7 +218,20 @@ def _wish(
     )
     remembered = [{"take": memory.take, "age": memory.age, "tokens": [*memory.tokens]} for memory in memories]
     inputs["history"] = {**settings.history_inputs(), "adapter": remembering.adapter, "shots": remembered}
-    return _Wish(inputs, take_id(inputs), memories, tuple(past[k.position] for k in found.kept), found.selection)
+    kept_shots = tuple(past[kept.position] for kept in found.kept)
+    return _Wish(inputs, take_id(inputs), memories, kept_shots, found.selection, built_on)
+
+
+def _made_together(parts: Sequence[_Wish]) -> list[_Wish]:
+    """The wishes of a continuous take: each is made from the inputs of all, and of its place among them."""
+    if len(parts) == 1:
+        return list(parts)
+    whole = [part.id for part in parts]
+    made = []
+    for at, part in enumerate(parts):
+        inputs = {**part.inputs, "together": {"at": at, "shots": whole}}
+        made.append(replace(part, inputs=inputs, id=take_id(inputs)))
+    return made
 
 
 def _locked_takes(plan: FilmPlan, store: TakeStore, locks: Mapping[str, str]) -> dict[str, Take]:
@@ -217,7 +264,7 @@ def _encode_once(backbone: Backbone, texts: Sequence[str]) -> dict[str, TextEmbe
 
 
 def _chosen_work(
-    plan: FilmPlan, wishes: Sequence[_Wish], there: Collection[str], only: Collection[int] | None
+    wishes: Sequence[_Wish], groups: Mapping[int, range], there: Collection[str], only: Collection[int] | None
 ) -> tuple[set[int], set[int]]:
     """Indices of the shots that were asked for (with those that follow from them), and of those that must be filmed."""
     everything = range(len(wishes))
@@ -231,15 +278,30 @@ def _chosen_work(
         )
     asked: set[int] = set()
     for index in everything:
-        if index + 1 in only or asked.intersection(wishes[index].remembered):
-            asked.add(index)
+        if index + 1 in only or asked.intersection(wishes[index].needs):
+            asked.update(groups[index])
     filmed: set[int] = set()
     needed = set(asked)
-    for index in reversed(everything):
-        if index in needed and wishes[index].id not in there:
-            filmed.add(index)
-            needed.update(wishes[index].remembered)
+    for group in reversed([*dict.fromkeys(groups.values())]):
+        missing = {index for index in group if wishes[index].id not in there}
+        if missing & needed:
+            filmed |= missing
+            needed.update(*(wishes[index].needs for index in group))
     return asked, filmed
+
+
+def _require_whole_takes(
+    plan: FilmPlan, groups: Mapping[int, range], filmed: Collection[int], locked: Mapping[str, Take]
+) -> None:
+    """A continuous take is filmed whole or not at all."""
+    problems = []
+    for index in sorted(filmed):
+        for part in groups[index]:
+            if plan.shots[part].name in locked:
+                what = f"is locked, but {shot_label(plan.shots[index].name)} is made in one take with it"
+                problems.append(Problem(shot_label(plan.shots[part].name), what, remedy="unlock it, or lock both"))
+    if problems:
+        raise InputError(dict.fromkeys(problems))
 
 
 def _require_same_model(
@@ -248,7 +310,7 @@ def _require_same_model(
     """A latent means something only to the model that made it, so only its takes can be remembered."""
     problems = []
     for index in sorted(filmed):
-        for past in wishes[index].remembered:
+        for past in wishes[index].needs:
             take = locked.get(plan.shots[past].name)
             if take and take.inputs["model"] != model:
                 problems.append(

@@ -13,13 +13,15 @@ from .words import shown
 
 
 class ShotOutline(NamedTuple):
-    """What of a shot refers to other parts; `placed`: the entity of each line of its layout."""
+    """What of a shot refers to other parts; `placed`: the entity of each line of its layout; `built_on`: the shots that
+    its methods name."""
 
     name: str
     looks_back: Any
     transition: Any
     prompt: str = ""
     placed: tuple[str, ...] = ()
+    built_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def outline_of(data: dict[str, Any]) -> Outline:
         prompt = spec.get("prompt")
         prompt = prompt if isinstance(prompt, str) else ""
         placed = tuple(_entities(spec.get("layout"))) if prompt else ()
-        rows.append(ShotOutline(name, spec.get("looks_back"), spec.get("transition"), prompt, placed))
+        built_on = tuple(_method_shots(spec.get("method")))
+        rows.append(ShotOutline(name, spec.get("looks_back"), spec.get("transition"), prompt, placed, built_on))
     return Outline(tuple(rows), tuple(_names(data.get("cast"))), tuple(_names(data.get("places"))))
 
 
@@ -73,14 +76,23 @@ def _entities(value: Any) -> Iterator[str]:
         yield " ".join(entity.split()) if isinstance(entity, str) else ""
 
 
+def _method_shots(value: Any) -> Iterator[str]:
+    """The shots that a shot's methods name, as far as they can be read."""
+    for settings in value.values() if isinstance(value, dict) else ():
+        name = settings.get("shot") if isinstance(settings, dict) else None
+        if isinstance(name, str):
+            yield " ".join(name.split())
+
+
 def find_conflicts(outline: Outline) -> tuple[Conflict, ...]:
-    """Every disagreement: names used twice (letter case aside), memories of no earlier shot, a fade from nothing, boxes
-    of nobody."""
+    """Every disagreement: names used twice (letter case aside), memories and methods of no earlier shot, a join to
+    nothing, boxes of nobody."""
     return (
         *_same_shot_names(outline),
         *_same_actor_names(outline),
         *_memories(outline),
-        *_fade_from_nothing(outline),
+        *_methods_of_no_shot(outline),
+        *_join_to_nothing(outline),
         *_boxes_of_nobody(outline),
     )
 
@@ -123,9 +135,21 @@ def _memories(outline: Outline) -> Iterator[Conflict]:
             yield Conflict(("shots", index, "looks_back"), what, expected, did_you_mean(wanted, earlier, "remove it"))
 
 
-def _fade_from_nothing(outline: Outline) -> Iterator[Conflict]:
-    if outline.shots and outline.shots[0].transition == "crossfade":
-        what = "the first shot has nothing to fade from"
+def _methods_of_no_shot(outline: Outline) -> Iterator[Conflict]:
+    names = [shot.name for shot in outline.shots]
+    for index, shot in enumerate(outline.shots):
+        for wanted in shot.built_on:
+            if wanted not in names[:index]:
+                fault = "which is not earlier" if wanted in names else "which is no shot"
+                expected = f"one of {_few(names[:index])}" if index else "none: the first shot has no earlier one"
+                remedy = did_you_mean(wanted, names[:index], "name an earlier shot")
+                yield Conflict(("shots", index, "method"), f"method names {shown(wanted)}, {fault}", expected, remedy)
+
+
+def _join_to_nothing(outline: Outline) -> Iterator[Conflict]:
+    verbs = {"crossfade": "fade from", "smooth": "go on from"}
+    if outline.shots and (verb := verbs.get(outline.shots[0].transition)):
+        what = f"the first shot has nothing to {verb}"
         yield Conflict(("shots", 0, "transition"), what, "transition: cut", "remove its transition")
 
 

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..errors import InputError, Problem
 from .crosscheck import Conflict, find_conflicts, outline_of
+from .method import METHODS, ON_TAG, Method
 from .model import Actor, Place, Placement, Shot, Storyboard
 from .origin import Origin, Path
 from .spelling import did_you_mean
@@ -46,7 +47,8 @@ def finish(draft: Draft, source: str) -> Storyboard:
             if detail["type"] == "conflicts":
                 conflicts.update(dict.fromkeys(detail["ctx"]["conflicts"]))
             else:
-                found.append((detail["loc"], _problem(detail, origin, draft.data)))
+                path = tuple(part for part in detail["loc"] if part != ON_TAG)
+                found.append((path, _problem({**detail, "loc": path}, origin, draft.data)))
         for c in conflicts:
             where = origin.where(c.path, _label(c.path, draft.data))
             found.append((c.path, Problem(where, c.what, c.expected, c.remedy)))
@@ -90,6 +92,9 @@ def _problem(detail: ErrorDetails, origin: Origin, data: dict[str, Any]) -> Prob
     in_layout = len(path) > 3 and path[2] == "layout"
     if in_layout and len(path) > 4:
         model = Placement
+    if "method" in path[:3]:
+        inside = path[path.index("method") + 1 : -1]
+        model = METHODS.get(str(inside[0])) if inside else Method
     keys = list((model or Storyboard).model_fields)
     match detail["type"]:
         case "storyboard":
@@ -100,6 +105,8 @@ def _problem(detail: ErrorDetails, origin: Origin, data: dict[str, Any]) -> Prob
         case "missing":
             return Problem(where, f"'{key}' is missing", "", f"add {key}: …")
         case "model_type" | "model_attributes_type" | "dict_type":
+            if key == "method":
+                return Problem(where, f"method is {shown(value)}", "names of methods, with their settings")
             if in_layout:
                 return Problem(where, f"a line of the layout is {shown(value)}", "entity: … and box: …")
             if len(path) < 2:

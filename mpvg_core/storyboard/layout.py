@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-Box = tuple[float, float, float, float]
-"""Left, top, width and height in 0..1 of the picture; without width or height it holds nothing."""
+from .box import Box
 
 Track = tuple[tuple[float, Box], ...]
 """An entity's boxes (time, box) by time, 0 = the shot's first frame, 1 = its last."""

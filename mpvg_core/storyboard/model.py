@@ -20,14 +20,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from .box import Box, read_box
 from .crosscheck import Outline, ShotOutline, find_conflicts
-from .layout import Box
+from .method import Method
 from .origin import Origin
 from .words import complaint, shown, tidy, tidy_name
 
 MAX_SHOTS = 1000
 MAX_SEED = 2**64 - 1
 MAX_PLACEMENTS = 1000
+MAX_FRAMES = 100_000
 
 LooksBack = Literal["all", "none"] | int | tuple[str, ...] | None
 Size = tuple[int, int]
@@ -77,29 +79,6 @@ def _size(value: Any) -> Size | None:
     raise complaint(f"size is {shown(value)}", "width and height in pixels, as 720x480 or [720, 480]")
 
 
-def _box(value: Any) -> Box:
-    expected = "[left, top, width, height], each from 0 to 1 of the picture"
-    if not isinstance(value, list | tuple) or len(value) != 4:
-        raise complaint(f"the box is {shown(value)}", expected)
-    for number in value:
-        if not isinstance(number, int | float) or isinstance(number, bool) or not 0 <= number <= 1:
-            remedy = "divide pixels by the picture's width and height" if _is_above_one(number) else ""
-            raise complaint(f"the box holds {shown(number)}", expected, remedy)
-    x, y, w, h = (float(number) for number in value)
-    for start, side, edge in ((x, w, "right"), (y, h, "lower")):
-        if start + side > 1 + _ROUNDING:
-            what = f"the box ends beyond the {edge} edge, at {start + side:.4g}"
-            raise complaint(what, expected, "the last two numbers are its width and height, not its other corner")
-    return x, y, w, h
-
-
-_ROUNDING = 1e-6
-
-
-def _is_above_one(number: Any) -> bool:
-    return isinstance(number, int | float) and number > 1
-
-
 def _as_it_is(value: Any) -> Any:
     return value
 
@@ -137,7 +116,7 @@ class Placement(_Part):
     """
 
     entity: Name
-    box: Annotated[Box, PlainValidator(_box), PlainSerializer(list)]
+    box: Annotated[Box, PlainValidator(read_box), PlainSerializer(list)]
     at: Annotated[float, Strict(), Field(ge=0, le=1)] = 0.0
 
 
@@ -146,25 +125,28 @@ class Shot(_Part):
 
     seconds, frames: its length, at most one of them; neither = the model's longest.
     seed: its own; None = derived from the board's seed and the shot's name.
-    transition: how it is joined to the shot before it; `transition_seconds` is the length of a crossfade.
+    transition: how it is joined to the shot before it; `transition_seconds` is the length of a crossfade. `smooth`: the
+    two are one continuous take, whose prompt changes.
     looks_back: the earlier shots it may remember: None and 'all' = every one, 'none', a number = the last so many, or
     names.
     negative: replaces the board's negative prompt; '' = none.
     continues: it is meant to go on where the shot before it ends (some scripts say so); planned as a note.
     layout: where in the picture its entities are; boxes may overlap.
+    method: how it is made beyond that; what it does not name is as the board says.
     """
 
     name: Annotated[str, AfterValidator(_shot_name)] = ""
     prompt: Annotated[str, AfterValidator(_prompt)]
     seconds: Seconds | None = None
-    frames: Annotated[int, Strict(), Field(ge=1, le=100_000)] | None = None
+    frames: Annotated[int, Strict(), Field(ge=1, le=MAX_FRAMES)] | None = None
     seed: Seed | None = None
-    transition: Literal["cut", "crossfade"] = "cut"
+    transition: Literal["cut", "crossfade", "smooth"] = "cut"
     transition_seconds: Seconds | None = None
     looks_back: Annotated[LooksBack, PlainValidator(_looks_back), PlainSerializer(_as_it_is)] = None
     negative: Words | None = None
     continues: Annotated[bool, Strict()] = False
     layout: tuple[Placement, ...] = ()
+    method: Method = Method()
 
     @field_validator("layout", mode="after")
     @classmethod
@@ -195,7 +177,8 @@ class Storyboard(_Part):
 
     style ends every shot's prompt; negative is what no shot should show; overview is the author's summary, not filmed.
     fps: frames a second of the film; size: (width, height) in pixels; None = the model's own. seed: every shot's seed
-    derives from it. Shots without a name are called 'shot 1', 'shot 2', … by their place.
+    derives from it. method: how shots are made, where they do not say otherwise. Shots without a name are called
+    'shot 1', 'shot 2', … by their place.
     """
 
     version: Literal[1] = 1
@@ -208,6 +191,7 @@ class Storyboard(_Part):
     fps: Annotated[int, Strict(), Field(ge=1, le=120)] | None = None
     size: Annotated[Size | None, PlainValidator(_size), PlainSerializer(_as_it_is)] = None
     seed: Seed = 0
+    method: Method = Method()
     shots: tuple[Shot, ...]
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
@@ -252,7 +236,14 @@ class Storyboard(_Part):
     def _parts_agree(self) -> Storyboard:
         outline = Outline(
             shots=tuple(
-                ShotOutline(s.name, s.looks_back, s.transition, s.prompt, tuple(line.entity for line in s.layout))
+                ShotOutline(
+                    s.name,
+                    s.looks_back,
+                    s.transition,
+                    s.prompt,
+                    tuple(line.entity for line in s.layout),
+                    s.method.shots,
+                )
                 for s in self.shots
             ),
             cast=tuple(actor.name for actor in self.cast),

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import InputError, Problem
-from .layout import Box
+from .box import Box
+from .continuity import continuous_takes, settled_method
 from .lengths import Length, TooLong, longest_length, resolve_length
-from .model import MAX_SEED, Named, Shot, Storyboard
+from .method import Method
+from .model import MAX_FRAMES, MAX_SEED, Named, Shot, Storyboard
 from .seeds import shot_seed
 from .slug import slug_of
 from .spelling import closest
@@ -58,7 +60,9 @@ class PlacedBox:
 class ShotPlan:
     """A shot with everything resolved.
 
-    `index` counts from 0; `looks_back` names the earlier shots that it may remember, in their order.
+    `index` counts from 0; `looks_back` names the earlier shots that it may remember, in their order. With the
+    transition `smooth` it goes on from the shot before in one take, and `frames` are those that it adds. `method`: how
+    the take is made.
     `where` says where it was written, for errors found later: it is no part of what is filmed.
     """
 
@@ -79,12 +83,13 @@ class ShotPlan:
     transition_seconds: float
     notes: tuple[str, ...]
     layout: tuple[PlacedBox, ...] = ()
+    method: Method = field(default_factory=Method)
     where: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: every field but `where`."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
-        values["layout"] = self.layout_json()
+        values["layout"], values["method"] = self.layout_json(), self.method.to_json()
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     def layout_json(self) -> list[dict[str, Any]]:
@@ -160,6 +165,7 @@ class _Planning:
         self.problems: list[Problem] = []
         self.fps = board.fps or limits.fps
         self.width, self.height = board.size or (limits.width, limits.height)
+        self.takes = {index: take for take in continuous_takes(board.shots) for index in take}
 
     def film(self) -> FilmPlan:
         if not 0 <= self.seed <= MAX_SEED:
@@ -168,13 +174,14 @@ class _Planning:
         self._check_size()
         negatives = {self.board.negative: self._check_negative(("negative",), "", self.board.negative)}
         wordings = [full_prompt(self.board, shot.prompt) for shot in self.board.shots]
-        shots = []
+        shots: list[ShotPlan] = []
         for index, (shot, wording) in enumerate(zip(self.board.shots, wordings, strict=True)):
             if shot.negative is not None and shot.negative not in negatives:
                 path = ("shots", index, "negative")
                 negatives[shot.negative] = self._check_negative(path, shot_label(shot.name), shot.negative)
             shots.append(self._shot(index, shot, wording))
         self._check_crossfades(shots)
+        self._check_takes(shots)
         if self.problems:
             raise InputError(self.problems)
         notes = tuple(self._film_notes(wordings))
@@ -211,22 +218,29 @@ class _Planning:
             transition_seconds=self._fade(shot),
             notes=tuple(self._shot_notes(shot, wording, length)),
             layout=self._layout(shot),
+            method=settled_method(self.board.shots, self.takes[index], self.board.method),
             where=self.source + where.removeprefix(self.board.origin.source),
         )
 
     def _length(self, index: int, shot: Shot, label: str) -> Length:
         most, step = self.limits.max_frames, self.limits.frame_step
         try:
-            return resolve_length(shot.frames, shot.seconds, fps=self.fps, max_frames=most, step=step)
-        except TooLong as error:
-            key = "frames" if shot.frames is not None else "seconds"
-            expected = f"at most {error.longest} for model '{self.limits.model}'"
-            remedy = "shorten the shot or make two of it"
-            self._complain(("shots", index, key), label, f"the shot lasts {error.asked}", expected, remedy)
-            return Length(longest_length(most, step))
+            length = resolve_length(shot.frames, shot.seconds, fps=self.fps, max_frames=most, step=step)
+        except TooLong:
+            length = resolve_length(shot.frames, shot.seconds, fps=self.fps, max_frames=MAX_FRAMES, step=step)
+            longest = longest_length(most, step)
+            note = f"longer than the {longest} frames of model '{self.limits.model}': made in overlapping windows"
+            length = Length(length.frames, f"{length.note}; {note}" if length.note else note)
+        if self.takes[index].start == index:
+            return length
+        if length.frames == 1:
+            remedy = "give it more, or join it by a cut"
+            self._complain(("shots", index), label, "a smooth transition to a shot of 1 frame", "more frames", remedy)
+        return Length(length.frames - 1, length.note)  # its first frame is the last one of the shot before
 
     def _memory(self, index: int, shot: Shot) -> tuple[str, ...]:
-        earlier = tuple(other.name for other in self.board.shots[:index])
+        # Shots of one continuous take are made together: there is nothing yet to look back on.
+        earlier = tuple(other.name for other in self.board.shots[: self.takes[index].start])
         match shot.looks_back:
             case None | "all":
                 return earlier
@@ -243,7 +257,7 @@ class _Planning:
         return tuple(PlacedBox(line.entity, words[line.entity], line.box, line.at) for line in shot.layout)
 
     def _fade(self, shot: Shot) -> float:
-        if shot.transition == "cut":
+        if shot.transition != "crossfade":
             return 0.0
         return DEFAULT_CROSSFADE if shot.transition_seconds is None else shot.transition_seconds
 
@@ -257,6 +271,27 @@ class _Planning:
                 what = f"crossfades take {taken:g} of the {shot.seconds:.4g} seconds of {shown(shot.name)}"
                 remedy = "shorten transition_seconds or film longer shots"
                 self._complain(("shots", at, "transition_seconds"), label, what, "less than the shot itself", remedy)
+
+    def _check_takes(self, shots: list[ShotPlan]) -> None:
+        """What shots of one continuous take must share."""
+        for index, (shot, written) in enumerate(zip(shots, self.board.shots, strict=True)):
+            first, label = shots[self.takes[index].start], shot_label(shot.name)
+            if "regions" in shot.method.chosen and not shot.layout:
+                remedy = "give it a layout, or switch the method off"
+                self._complain(("shots", index), label, "method regions without a layout", "boxes", remedy)
+            if shot is first:
+                continue
+            goes_on = f"it goes on from {shot_label(first.name)}"
+            if written.method.chosen:
+                what = f"{', '.join(written.method.chosen)} for a part of a take"
+                self._complain(("shots", index, "method"), label, what, goes_on, "say it there, or join it by a cut")
+            if shot.negative != first.negative:
+                what = "another negative prompt"
+                self._complain(("shots", index, "negative"), label, what, goes_on, "give both the same")
+            for name in ("regions", "edit", "ends"):
+                if name in shot.method.chosen:
+                    remedy = "join it by a cut"
+                    self._complain(("shots", index), label, f"method {name} in a take of several shots", "", remedy)
 
     def _check_size(self) -> None:
         step = self.limits.size_step
@@ -288,8 +323,8 @@ class _Planning:
     def _shot_notes(self, shot: Shot, wording: Wording, length: Length) -> Iterator[str]:
         if length.note:
             yield length.note
-        if shot.continues:
-            yield "meant to go on where the shot before it ends; it is filmed as a new shot and joined by a cut"
+        if shot.continues and shot.transition != "smooth":
+            yield "meant to go on where the shot before it ends; joined by a cut: with transition smooth it would"
         for written, name in wording.miswritten:
             yield f"'{written}' is not taken for '{name}' of the cast: write it with the same capitals"
         placed = dict.fromkeys(line.entity for line in shot.layout)

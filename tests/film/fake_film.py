@@ -22,7 +22,7 @@ from mpvg_core.film.record import Film
 from mpvg_core.film.settings import FilmSettings
 from mpvg_core.film.takes import TakeStore
 from mpvg_core.history.select import SelectionSettings
-from mpvg_core.storyboard.plan import FilmPlan, ShotPlan
+from mpvg_core.storyboard.plan import FilmPlan, ModelLimits, ShotPlan
 
 LENGTH, WIDTH = 24, 64  # of the embeddings
 
@@ -61,6 +61,7 @@ class FakeInjection(Injection):
 
 class FakeScheduler:
     init_noise_sigma = 1.0
+    alphas_cumprod = torch.linspace(0.99, 0.0, 1000)
 
     def set_timesteps(self, steps: int, device: str = "cpu") -> None:
         self.timesteps = torch.linspace(999, 0, steps).long()
@@ -100,6 +101,9 @@ class FakeBackbone:
         ids = torch.tensor([int(hashlib.sha256(word.encode()).hexdigest()[:6], 16) for word in words])
         mask = torch.tensor([word not in ("</s>", "a", "the") for word in words])
         return TextEmbedding(ids=ids, embeds=vectors, mask=mask, pieces=tuple(words))
+
+    def limits(self) -> ModelLimits:
+        return ModelLimits("fake", 17, 8, 8, 64, 64, 8, LENGTH, lambda text: len(text.split()))
 
     def new_scheduler(self, name: str = "ddim") -> FakeScheduler:
         return FakeScheduler()
@@ -192,7 +196,7 @@ def settings(steps: int = 3, **guidance: Any) -> FilmSettings:
 
 
 def make_film(
-    folder: Path, plan: FilmPlan | None = None, backbone: FakeBackbone | None = None, **options: Any
+    folder: Path, /, plan: FilmPlan | None = None, backbone: FakeBackbone | None = None, **options: Any
 ) -> tuple[Film, FilmFiles]:
     """Film a plan into a folder and finish it."""
     adapter = options.pop("adapter", FakeAdapter())

@@ -107,7 +107,10 @@ def test_a_damaged_record_is_an_error(tmp_path, text):
     [
         (lambda data: data.pop("left_out"), "left_out is missing"),
         (lambda data: data["shots"][1].pop("take"), "shots[1].take is missing"),
-        (lambda data: data["shots"][0].update(transition="fade"), "shots[0].transition: input should be 'cut' or"),
+        (
+            lambda data: data["shots"][0].update(transition="fade"),
+            "shots[0].transition: input should be 'cut', 'crossfade' or",
+        ),
         (lambda data: data["model"].pop("name"), "model.name is missing"),
         (lambda data: data.update(size=[64]), "size[1] is missing"),
         (lambda data: data.pop("version"), "version is missing"),

@@ -118,16 +118,17 @@ shots:
 """
     assert lines_of(text) == [
         "b.yaml:2: unknown key 'titel'; expected one of version, title, overview, style, negative, cast, places, fps, "
-        "size, seed, shots; did you mean 'title'?",
+        "size, seed, method, shots; did you mean 'title'?",
         "b.yaml:4: actor 'Mia': unknown key 'lok'; expected one of name, look; did you mean 'look'?",
         "b.yaml:7: shot 1: unknown key 'secnds'; expected one of name, prompt, seconds, frames, seed, transition, "
-        "transition_seconds, looks_back, negative, continues, layout; did you mean 'seconds'?",
+        "transition_seconds, looks_back, negative, continues, layout, method; did you mean 'seconds'?",
         "b.yaml:8: shot 'chase': 'prompt' is missing; add prompt: …",
         "b.yaml:9: shot 'chase': unknown key 'promt'; expected one of name, prompt, seconds, frames, seed, transition, "
-        "transition_seconds, looks_back, negative, continues, layout; did you mean 'prompt'?",
+        "transition_seconds, looks_back, negative, continues, layout, method; did you mean 'prompt'?",
         "b.yaml:10: shot 'chase': looks_back names 'later', which is no shot; expected one of 'shot 1'; remove it",
         "b.yaml:11: shot 'Chase': the name 'Chase' is also shot 2's; expected a name of its own; rename one",
-        "b.yaml:13: shot 'Chase': 'transition' is 'crosfade'; expected 'cut' or 'crossfade'; did you mean 'crossfade'?",
+        "b.yaml:13: shot 'Chase': 'transition' is 'crosfade'; expected 'cut', 'crossfade' or 'smooth'; did you mean "
+        "'crossfade'?",
         "b.yaml:15: shot 4: 'seconds' is -1; expected greater than 0",
     ]
 

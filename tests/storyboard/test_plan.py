@@ -38,13 +38,14 @@ def test_a_legal_length_is_kept_without_a_word(limits: ModelLimits) -> None:
     assert [(shot.frames, shot.notes) for shot in shots] == [(33, ()), (49, ()), (49, ())]
 
 
-def test_a_length_above_the_models_is_an_error_that_names_the_longest(limits: ModelLimits) -> None:
-    text = "shots:\n- {prompt: A., name: long, seconds: 10}\n- {prompt: B., frames: 50}"
-    assert problems_of(text, limits) == [
-        "b.yaml:2: shot 'long': the shot lasts 10 seconds (80 frames); expected at most 6.125 seconds (49 frames at 8 "
-        "a second) for model 'toy'; shorten the shot or make two of it",
-        "b.yaml:3: shot 2: the shot lasts 50 frames; expected at most 49 frames for model 'toy'; shorten the "
-        "shot or make two of it",
+def test_a_length_above_the_models_is_made_in_windows_and_said(limits: ModelLimits) -> None:
+    text = "shots:\n- {prompt: A., name: long, seconds: 10}\n- {prompt: B., frames: 50}\n- {prompt: C., frames: 97}"
+    shots = plan_of(text, limits).shots
+    windows = "longer than the 49 frames of model 'toy': made in overlapping windows"
+    assert [(shot.frames, shot.notes) for shot in shots] == [
+        (81, (f"10 s rounded to 10.12 s (81 frames at 8 a second); {windows}",)),
+        (49, (f"50 frames rounded to 49; {windows}",)),
+        (97, (windows,)),
     ]
 
 
@@ -124,7 +125,7 @@ def test_a_crossfade_has_a_length_and_leaves_something_of_its_shots(limits: Mode
 
 
 def test_all_planning_problems_come_at_once(limits: ModelLimits) -> None:
-    text = "size: 1x1\nnegative: " + "x " * 61 + "\nshots:\n- {prompt: A., seconds: 60}\n- " + "y " * 61
+    text = "size: 1x1\nnegative: " + "x " * 61 + "\nshots:\n- {prompt: A., method: regions}\n- " + "y " * 61
     assert len(problems_of(text, limits)) == 4
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ...errors import InputError, Problem
-from ..layout import Box
+from ..box import Box
 from ..model import Actor, Placement, Shot, Storyboard
 from ..plan import plan_film
 from .brief import Brief

@@ -97,12 +97,10 @@ def test_what_the_brief_asks_for_is_demanded(board_json):
     ]
 
 
-def test_a_board_for_a_model_keeps_to_its_words_lengths_and_prompts(board_json, pocket, limits_with):
+def test_a_board_for_a_model_keeps_to_its_words_and_prompts(board_json, pocket, limits_with):
     assert "model 'pocket' does not know 'Mia'" in problems_of(board_json(), Brief("a sea", limits=pocket))[0]
     long = board_json(shots=[{"prompt": "Mia runs. " * 40}])
     assert "the full prompt has" in problems_of(long, Brief("a sea", limits=limits_with()))[0]
-    slow = board_json(shots=[{"prompt": "Mia runs.", "seconds": 60}])
-    assert "the shot lasts 60 seconds" in problems_of(slow, Brief("a sea", limits=limits_with()))[0]
 
 
 def test_the_conversation_is_task_example_and_idea():

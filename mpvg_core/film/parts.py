@@ -1,0 +1,59 @@
+"""Continuous takes of several shots: which frames are whose; and the files that methods name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, MPVGError, Problem
+from ..storyboard.plan import FilmPlan
+from ..storyboard.words import shot_label
+
+
+def latent_lengths(frames: Sequence[int], temporal_compression: int) -> tuple[range, ...]:
+    """The latent frames of the shots of a take, from the frames each adds: c(F - 1) + 1 of the first, c F of others."""
+    found, start = [], 0
+    for index, count in enumerate(frames):
+        end = start + (1 + (count - 1) // temporal_compression if index == 0 else count // temporal_compression)
+        found.append(range(start, end))
+        start = end
+    return tuple(found)
+
+
+class Parted:
+    """A stream of chunks of frames [n, H, W, 3] that is taken shot by shot."""
+
+    def __init__(self, chunks: Iterator[Any]) -> None:
+        self._chunks, self._left = chunks, None
+
+    def first(self, count: int) -> Iterator[Any]:
+        """The next `count` frames, in chunks; fewer where the stream ends."""
+        while count:
+            chunk = self._left if self._left is not None else next(self._chunks, None)
+            if chunk is None:
+                return
+            own, rest = chunk[:count], chunk[count:]
+            self._left = rest if len(rest) else None
+            count -= len(own)
+            yield own
+
+    def require_end(self) -> None:
+        """Raises MPVGError when frames are left."""
+        if self._left is not None or next(self._chunks, None) is not None:
+            raise MPVGError("the model decoded more frames than were planned")
+
+
+def found_files(plan: FilmPlan, folder: Path | None) -> dict[str, Path]:
+    """Where each file lies that methods name, from `folder`. Raises InputError for each shot whose file is missing."""
+    found, problems = {}, []
+    for shot in plan.shots:
+        for name in shot.method.files:
+            path = (folder or Path()) / name
+            found[name] = path
+            if not path.is_file():
+                where = shot.where or shot_label(shot.name)
+                problems.append(Problem(where, f"the file {name!r} is not in {path.parent}", remedy="mend its path"))
+    if problems:
+        raise InputError(dict.fromkeys(problems))
+    return found

@@ -1,0 +1,326 @@
+"""From the methods a storyboard asks for to the techniques of the one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..diffusion.frames import latent_frames
+from ..diffusion.guidance import HistoryGuidance
+from ..diffusion.noise import shot_noise
+from ..diffusion.predict import Guided
+from ..errors import InputError, Problem
+from ..history.select import telling_tokens
+from ..methods.causal import causal_attention
+from ..methods.codenoise import PromptSpan, codenoise
+from ..methods.edit import latent_mask, masked_edit, paste, video_to_video, video_to_video_by_inversion
+from ..methods.freenoise import freenoise
+from ..methods.infill import bridge_latents, bridged, start_end
+from ..methods.keep_look import keep_look, look_tokens
+from ..methods.noises import moving_noise, path, same_background, shared_noise
+from ..methods.regions import Region, regions
+from ..methods.regions import Regions as Acting
+from ..methods.shared_attention import Anchor
+from ..methods.technique import Technique
+from ..methods.windows import plan_windows
+from ..storyboard.box import Box
+from ..storyboard.layout import tracks
+from ..storyboard.method import (
+    Causal,
+    Edit,
+    Ends,
+    KeepLook,
+    MovingNoise,
+    Regions,
+    SameBackground,
+    SharedNoise,
+    Windows,
+)
+from ..storyboard.words import shot_label
+from .pictures import covering, read_picture
+from .reading import read_frames
+
+if TYPE_CHECKING:
+    from ..backbone.interface import Backbone, TextEmbedding
+    from ..storyboard.plan import ShotPlan
+
+Frames = Iterator[np.ndarray]
+
+_EARLY = 1e-3  # seconds by which a frame may come before its time: files round theirs
+
+
+@dataclass(frozen=True)
+class Model:
+    """An earlier shot that a method builds on: its plan, its prompt, and its clean latents [F, C, h, w]."""
+
+    shot: ShotPlan
+    text: TextEmbedding
+    latents: Tensor
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a take's methods are built from.
+
+    shot: the take's first, whose methods and seed are the take's. frames: pixel frames of the whole take. spans: the
+    prompts of a take of several shots. shots: the earlier ones that methods name. files: what they name, found.
+    """
+
+    backbone: Backbone
+    shot: ShotPlan
+    text: TextEmbedding
+    frames: int
+    spans: Sequence[PromptSpan] = ()
+    shots: Mapping[str, Model] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Of the take's latents."""
+        side, model = self.backbone.spatial_compression, self.backbone
+        frames = latent_frames(self.frames, model.temporal_compression)
+        return 1, frames, model.latent_channels, self.shot.height // side, self.shot.width // side
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How a take is made: its techniques, and what is done to its frames as they leave the decoder."""
+
+    techniques: tuple[Technique, ...] = ()
+    finish: Callable[[Frames], Frames] | None = None
+
+
+def ways_of(asked: Asked) -> Ways:
+    """The techniques of all methods of a take, and windows where it is longer than the model's clips.
+
+    Raises InputError that names the shot for methods that do not go together and files that do not serve.
+    """
+    found: list[Technique] = []
+    finish = None
+    shot, chosen = asked.shot, asked.shot.method.chosen
+    try:
+        for settings in chosen.values():
+            match settings:
+                case KeepLook():
+                    found += _keep_look(asked, settings)
+                case SharedNoise():
+                    found.append(_shared_noise(asked, settings))
+                case SameBackground():
+                    found.append(_same_background(asked, settings))
+                case MovingNoise():
+                    found.append(_moving_noise(asked, settings))
+                case Edit():
+                    techniques, finish = _edit(asked, settings)
+                    found += techniques
+                case Ends():
+                    found += _ends(asked, settings)
+                case Regions():
+                    found.append(_regions(asked, settings))
+                case Causal():
+                    found.append(causal_attention(settings.window))
+        found += _windows(asked, shot.method.windows or None)
+    except InputError as error:
+        label = shot.where or shot_label(shot.name)
+        raise InputError(replace(problem, where=f"{label}: {problem.where}") for problem in error.problems) from error
+    return Ways(tuple(found), finish)
+
+
+def _windows(asked: Asked, settings: Windows | None) -> list[Technique]:
+    window, frames = _window(asked), asked.shape[1]
+    if frames <= window and not asked.spans:
+        return []
+    if asked.spans:  # a short take has shorter windows, so that each of its prompts has one
+        longest = max(len(span.frames) for span in asked.spans)
+        window = min(window, longest + 1 - longest % 2)
+    how = settings or Windows()
+    overlap = (window + 1) // 3 if how.overlap is None else how.overlap
+    windows = plan_windows(frames, window, overlap)
+    techniques = [codenoise(windows, asked.spans, weights=how.weights, between=how.between)]
+    if how.freenoise:
+        techniques.append(freenoise(window, overlap, asked.shot.seed))
+    return techniques
+
+
+def _window(asked: Asked) -> int:
+    """The model's longest clip in latent frames."""
+    return latent_frames(asked.backbone.limits().max_frames, asked.backbone.temporal_compression)
+
+
+def _model(asked: Asked, name: str | None) -> Model:
+    assert name is not None, "planning names the shot that a method leans on"
+    return asked.shots[name]
+
+
+def _first_noise(asked: Asked, model: Model) -> Tensor:
+    """The noise that an earlier shot started from, [1, F, C, h, w]; it draws its frames in order."""
+    return shot_noise(model.shot.seed, (1, *model.latents.shape), asked.backbone.device, asked.backbone.dtype)
+
+
+def _keep_look(asked: Asked, settings: KeepLook) -> list[Technique]:
+    if settings.strength == 0.0:
+        return []
+    model, window = _model(asked, settings.shot), _window(asked)
+    latents, noise = model.latents[:window], _first_noise(asked, model)[0, :window]
+    whole = Anchor(latents, model.text.embeds[None].to(latents.device), noise)
+    anchor = replace(whole, tokens=look_tokens(asked.backbone, whole, _words(asked, model, settings.words)))
+    return keep_look(asked.backbone, anchor, settings.strength, interval=settings.interval, noise=settings.noise)
+
+
+def _words(asked: Asked, model: Model, words: str) -> Tensor:
+    """Which tokens of an earlier prompt say `words`, bool [L]; '': those that the prompt to be filmed says as well."""
+    if not words:
+        said = {int(i) for i in asked.text.ids[telling_tokens(asked.text)]}
+        found = telling_tokens(model.text) & torch.tensor([int(i) in said for i in model.text.ids])
+        what = "no word of its prompt"
+    else:
+        [text] = asked.backbone.encode_text([words])
+        ids = text.ids[text.mask.to(text.ids.device)].tolist()
+        known = model.text.ids.tolist()
+        found = torch.zeros(len(known), dtype=torch.bool)
+        for start in range(len(known) - len(ids) + 1):
+            if ids and known[start : start + len(ids)] == ids:
+                found[start : start + len(ids)] = True
+        what = f"{words!r} not"
+    if not bool(found.any()):
+        remedy = "say with 'words' whose look is kept, as the earlier prompt names it"
+        raise InputError(
+            Problem("keep_look", f"{what} stands in the prompt of {shot_label(model.shot.name)}", "", remedy)
+        )
+    return found
+
+
+def _shared_noise(asked: Asked, settings: SharedNoise) -> Technique:
+    seed, backbone = _model(asked, settings.shot).shot.seed, asked.backbone
+    return shared_noise(shot_noise(seed, asked.shape, backbone.device, backbone.dtype), settings.strength)
+
+
+def _same_background(asked: Asked, settings: SameBackground) -> Technique:
+    latents, box = _model(asked, settings.shot).latents, _boxed(asked, settings.foreground)
+    return same_background(latents, box, strength=settings.strength, interval=settings.interval)
+
+
+def _moving_noise(asked: Asked, settings: MovingNoise) -> Technique:
+    backbone = asked.backbone
+    points = [(down, right) for right, down in settings.path]
+    spatial, temporal = backbone.spatial_compression, backbone.temporal_compression
+    return moving_noise(path(points, asked.shape[1], spatial=spatial, temporal=temporal), ratio=settings.strength)
+
+
+def _regions(asked: Asked, settings: Regions) -> Technique:
+    words = {line.entity: line.words for line in asked.shot.layout}
+    places = tracks(asked.shot.layout)
+    texts = asked.backbone.encode_text([words[entity] for entity in places])
+    entities = [
+        Region(text.embeds[text.mask.to(text.embeds.device)], track)
+        for text, track in zip(texts, places.values(), strict=True)
+    ]
+    _, frames, _, height, width = asked.shape
+    acting = Acting(strength=settings.strength, interval=settings.interval)
+    times = asked.backbone.temporal_compression
+    return regions(entities, (frames, height, width), acting, temporal_compression=times)
+
+
+def _ends(asked: Asked, settings: Ends) -> list[Technique]:
+    size = (asked.shot.width, asked.shot.height)
+    start, end = (
+        None if name is None else covering(read_picture(asked.files[name]), *size)
+        for name in (settings.start, settings.end)
+    )
+    first, last = (start if start is not None else end), (end if end is not None else start)
+    assert first is not None and last is not None, "a storyboard's ends name a picture"
+    bridge = bridge_latents(asked.backbone, first, last, asked.frames)
+    held = start_end(bridge[0] if start is not None else None, bridge[-1] if end is not None else None)
+    return [held] if settings.strength == 1.0 else [bridged(bridge, settings.strength), held]
+
+
+def _edit(asked: Asked, settings: Edit) -> tuple[list[Technique], Callable[[Frames], Frames] | None]:
+    """The clip to begin with, how much of it stays, and, under a mask, its own pixels put back."""
+    backbone = asked.backbone
+    if settings.shot is not None:
+        model = asked.shots[settings.shot]
+        latents, source_text = model.latents, model.text
+        known = partial(backbone.decode, latents)
+    else:
+        clip = _footage(asked, asked.files[str(settings.video)])
+        latents, source_text = backbone.encode_clip(clip), backbone.encode_text([""])[0]
+        known = partial(iter, [clip])
+    if latents.shape[0] != asked.shape[1]:
+        count = 1 + backbone.temporal_compression * (latents.shape[0] - 1)
+        what = f"the clip has {count} frames"
+        raise InputError(Problem("edit", what, f"the shot's {asked.frames}", "give both one length"))
+    techniques = [_begun(asked, settings, latents, source_text)]
+    pixels = _pixel_mask(asked, settings)
+    if pixels is None:
+        return techniques, None
+    mask = latent_mask(
+        pixels, spatial=backbone.spatial_compression, temporal=backbone.temporal_compression, frames=asked.frames
+    )
+    techniques.append(masked_edit(latents, mask))
+    return techniques, lambda made: _pasted(made, known(), pixels.expand(asked.frames, -1, -1).numpy())
+
+
+def _begun(asked: Asked, settings: Edit, latents: Tensor, source_text: TextEmbedding) -> Technique:
+    if settings.by == "noise":
+        return video_to_video(latents, settings.strength)
+    alone = HistoryGuidance(text_scale=1.0, history_scale=0.0)
+    source = Guided(asked.backbone, source_text.embeds[None].to(latents.device), None, None, alone)
+    return video_to_video_by_inversion(latents, source, settings.strength)
+
+
+def _footage(asked: Asked, file: Path) -> np.ndarray:
+    """The first frames of a video file, as many as the shot has, at its rate and size: uint8 [T, H, W, 3]."""
+    shot, frames = asked.shot, list[np.ndarray]()
+    with closing(read_frames(file)) as stream:
+        for time, frame in stream:
+            while len(frames) < asked.frames and time >= len(frames) / shot.fps - _EARLY:
+                frames.append(covering(frame, shot.width, shot.height))
+            if len(frames) == asked.frames:
+                return np.stack(frames)
+    what = f"{file.name} gives {len(frames)} frames at {shot.fps} a second"
+    raise InputError(Problem("edit", what, f"{asked.frames}, the shot's", "shorten the shot or take a longer video"))
+
+
+def _pixel_mask(asked: Asked, settings: Edit) -> Tensor | None:
+    """Where the picture is to be new, bool [1 or T, H, W]; None: everywhere."""
+    if settings.box is not None:
+        return _boxed_pixels(asked, settings.box)
+    if settings.mask is None:
+        return None
+    shown = covering(read_picture(asked.files[settings.mask]), asked.shot.width, asked.shot.height)
+    return torch.from_numpy(shown.astype(np.float32).mean(axis=2) >= 127.5)[None]
+
+
+def _boxed_pixels(asked: Asked, box: Box) -> Tensor:
+    x, y, w, h = box
+    rows = (torch.arange(asked.shot.height) + 0.5) / asked.shot.height
+    columns = (torch.arange(asked.shot.width) + 0.5) / asked.shot.width
+    return ((rows >= y) & (rows < y + h))[None, :, None] & ((columns >= x) & (columns < x + w))[None, None]
+
+
+def _boxed(asked: Asked, box: Box) -> Tensor:
+    return latent_mask(
+        _boxed_pixels(asked, box),
+        spatial=asked.backbone.spatial_compression,
+        temporal=asked.backbone.temporal_compression,
+        frames=asked.frames,
+    )
+
+
+def _pasted(made: Frames, known: Frames, mask: np.ndarray) -> Frames:
+    """`edit.paste` on streams whose chunks may differ."""
+    at, waiting = 0, np.empty((0,))
+    for chunk in made:
+        while len(waiting) < len(chunk):
+            more = next(known)
+            waiting = np.concatenate([waiting, more]) if len(waiting) else more
+        count = len(chunk)
+        yield paste(chunk, waiting[:count], mask[at : at + count])
+        at, waiting = at + count, waiting[count:]
