@@ -196,12 +196,12 @@ def settings(steps: int = 3, **guidance: Any) -> FilmSettings:
 
 
 def make_film(
-    folder: Path, /, plan: FilmPlan | None = None, backbone: FakeBackbone | None = None, **options: Any
+    folder: Path, plan: FilmPlan | None = None, backbone: FakeBackbone | None = None, **options: Any
 ) -> tuple[Film, FilmFiles]:
     """Film a plan into a folder and finish it."""
     adapter = options.pop("adapter", FakeAdapter())
     how = options.pop("settings", None) or settings()
-    audio = options.pop("audio", None)
+    audio, options["folder"] = options.pop("audio", None), options.pop("files_in", None)
     with TakeStore(folder) as store:
         film = film_storyboard(plan or story_plan(), backbone or FakeBackbone(), adapter, how, store, **options)
         return film, finish_film(film, store, audio)
