@@ -36,7 +36,7 @@ _TOKEN = "lora.clip_token"
 
 @dataclass(frozen=True)
 class LowRank:
-    """What a linear layer gains: W x + B A x, down A [r, in] and up B [out, r] (LoRA, Hu et al. 2021, with alpha = r)."""
+    """What a linear layer gains: W x + B A x, down A [r, in] and up B [out, r] (LoRA, Hu et al. 2021; alpha = r)."""
 
     down: Tensor
     up: Tensor
@@ -116,9 +116,9 @@ def with_token(text: Tensor, token: Tensor, share: float = 1.0) -> Tensor:
     A prompt ends in padding that CogVideoX attends to, and its text has no positions: one padding token less and the
     clip token more is the prompt with the clip token appended, at a length that every model takes.
     """
-    token = token.to(text)
     last = text[:, -len(token) :]
-    return torch.cat([text[:, : -len(token)], last + share * (token - last)], dim=1)
+    spoken = torch.lerp(last, token.to(text).expand_as(last), share)  # exact at both ends
+    return torch.cat([text[:, : -len(token)], spoken], dim=1)
 
 
 def require_fit(tuning: Tuning, transformer: Any) -> None:
