@@ -20,16 +20,19 @@ FORMS: tuple[str, ...] = get_args(FormName)
 
 
 class Branch(NamedTuple):
-    """One condition the backbone is asked about: which prompt, and whether with the history, or which part of it."""
+    """One condition the backbone is asked about: which prompt, whether with the history, or which part of it, and
+    whether with the structure that the clip is to follow, if there is one."""
 
     text: Literal["negative", "positive"]
     history: bool
     part: str = ""  # the name of a sub-history; empty: all of it
+    control: bool = True
 
     @property
     def name(self) -> str:
         """The branch's name in `cache_context`, the same at every step."""
-        return f"{self.text}+{self.part or 'history'}" if self.history else self.text
+        name = f"{self.text}+{self.part or 'history'}" if self.history else self.text
+        return name if self.control else f"{name}-control"
 
 
 # Least conditioned first: the first that counts is the base, so two branches give the usual u + s (c - u).

@@ -58,6 +58,9 @@ Around = Callable[[nn.Module, Call], AbstractContextManager[None]]
 Widen = Callable[[Tensor, Call], Tensor]
 """Adds channels to what the transformer is shown: [B, F, C, h, w] to [B, F, C', h, w]."""
 
+Reweigh = Callable[[Mapping[Branch, float], Step], Mapping[Branch, float]]
+"""Changes which conditions are asked about and their weights, base first; their sum stays 1."""
+
 
 @dataclass(frozen=True)
 class Guided:
@@ -69,7 +72,8 @@ class Guided:
     parts: sub-histories by name, for guidance with segments.
     scope: keeps the cache contexts of several predictions of one clip apart (windows, for example).
     frames: which latent frames of the clip it is asked about, for methods that bring something for each; None: all.
-    around, widen: what methods do to each call, the first outermost. interrupt: called before every transformer call.
+    around, widen: what methods do to each call, the first outermost; reweigh: what they do to the conditions of a step.
+    interrupt: called before every transformer call.
 
     Raises MPVGError when the negative embedding or a sub-history is asked for and missing.
     """
@@ -84,13 +88,18 @@ class Guided:
     frames: range | None = None
     around: Sequence[Around] = ()
     widen: Sequence[Widen] = ()
+    reweigh: Sequence[Reweigh] = ()
     interrupt: Callable[[], None] | None = None
     parts: Mapping[str, HistoryConditioning | None] = field(default_factory=dict)
 
     def __call__(self, latents: Tensor, step: Step) -> Tensor:
         remembers = self.history is not None and not self.history.empty
         empty = {name for name, part in self.parts.items() if part is None or part.empty}
-        weights = self.guidance.weights(step.index, step.steps, int(step.timestep), history=remembers, empty=empty)
+        weights: Mapping[Branch, float] = self.guidance.weights(
+            step.index, step.steps, int(step.timestep), history=remembers, empty=empty
+        )
+        for reweigh in self.reweigh:
+            weights = reweigh(weights, step)
         predictions: dict[Branch, Tensor] = {}
         for group in _groups(weights, self.batched):
             output = self._call(latents, Call(step, group, self.scope, self.frames))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..diffusion.predict import Around, Guided, Predict, Widen
+from ..diffusion.predict import Around, Guided, Predict, Reweigh, Widen
 from ..diffusion.sampler import Constrain, StepInfo, denoise
 from ..diffusion.schedule import Stepper
 from ..errors import InputError, Problem
@@ -30,7 +30,8 @@ class Technique:
     noise: the clip's noise [1, F, C, h, w] to other noise of unit variance.
     start: noise and stepper to where the loop begins, in place of step 0 with the noise.
     predict: the clip's own prediction to another one, which may ask it for parts and with other prompts.
-    around, widen: what is done to every transformer call (see `diffusion.predict`).
+    around, widen, reweigh: what is done to every transformer call, and to the conditions of a step (see
+    `diffusion.predict`).
     constrain: noise and stepper to what is put into the latents after each step.
     """
 
@@ -40,6 +41,7 @@ class Technique:
     predict: Callable[[Guided], Predict] | None = None
     around: Around | None = None
     widen: Widen | None = None
+    reweigh: Reweigh | None = None
     constrain: Callable[[Tensor, Stepper], Constrain] | None = None
 
 
@@ -73,6 +75,7 @@ def sample_with(
         guided,
         around=(*guided.around, *(t.around for t in techniques if t.around is not None)),
         widen=(*guided.widen, *(t.widen for t in techniques if t.widen is not None)),
+        reweigh=(*guided.reweigh, *(t.reweigh for t in techniques if t.reweigh is not None)),
     )
     predict: Predict = guided
     start = Start(noise * stepper.initial_scale, 0)
