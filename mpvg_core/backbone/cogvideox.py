@@ -49,7 +49,8 @@ class CogVideoXBackbone:
         self.transformer, self.vae = transformer, vae
         self.device, self.dtype, self.text_device = device, dtype, text_device or device
         self.streamed = streamed
-        self.latent_channels: int = transformer.config.in_channels
+        self.latent_channels: int = transformer.config.out_channels
+        self.control_channels = folder.control_channels
         self.spatial_compression = 2 ** (len(vae.config.block_out_channels) - 1)
         self.temporal_compression = round(vae.config.temporal_compression_ratio)
         self._words: Words = folder.words()
@@ -130,6 +131,9 @@ class CogVideoXBackbone:
         return kinds[name].from_config(self.folder.configs["scheduler"])
 
     def denoise(self, latents: Tensor, timestep: Tensor, embeds: Tensor, *, branch: str) -> Tensor:
+        if self.control_channels and latents.shape[2] == self.latent_channels:
+            remedy = "give the shot a control clip, or choose a text-to-video model"
+            raise InputError(Problem(f"model {self.name!r}", "films after a control clip only", remedy=remedy))
         with self.transformer.cache_context(branch):
             prediction: Tensor = self.transformer(
                 hidden_states=latents,

@@ -17,6 +17,7 @@ POCKET = "pocket"
 ADAPTER_FILE = "history_adapter.safetensors"
 DEFAULTS_FILE = "mpvg.json"
 PARTS = ("transformer", "vae", "text_encoder", "scheduler")
+_CHANNELS = 16  # of a clip's latents, where the configuration does not say
 _FPS = 8  # CogVideoX 1.0 and the pocket; no configuration says it
 _WHOLE_HASH = 64 * 2**20
 _SAMPLE, _SAMPLES = 64 * 2**10, 512
@@ -42,11 +43,21 @@ class ModelDefaults:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A diffusers folder of a text-to-video CogVideoX (2b or 5b architecture); `configs` by part."""
+    """A diffusers folder of a text-to-video CogVideoX (2b or 5b architecture); `configs` by part.
+
+    Or of a control model, CogVideoX-Fun's layout: the transformer takes the latents of a control clip as well, as many
+    channels behind the clip's own, under the same names of weights.
+    """
 
     name: str
     path: Path
     configs: dict[str, dict[str, Any]]
+
+    @property
+    def control_channels(self) -> int:
+        """Channels of a control clip that the transformer takes by itself; 0 for a text-to-video model."""
+        config = self.configs["transformer"]
+        return int(config["in_channels"] - config.get("out_channels", _CHANNELS))
 
     @property
     def adapter(self) -> Path | None:
@@ -115,10 +126,11 @@ class ModelFolder:
         return digest.hexdigest()[:16]
 
 
-def find_model(model: str, *, without: Collection[str] = ()) -> ModelFolder:
+def find_model(model: str, *, without: Collection[str] = (), control: bool = False) -> ModelFolder:
     """The folder of `model`: "pocket", or a path; parts in `without` may be missing.
 
-    Raises InputError that names everything missing or unfit.
+    control: it may be a control model, which films nothing without a control clip. Raises InputError that names
+    everything missing or unfit.
     """
     path = Path(__file__).parent.parent / "pocket" / "weights" if model == POCKET else Path(model)
     if not path.is_dir():
@@ -137,7 +149,7 @@ def find_model(model: str, *, without: Collection[str] = ()) -> ModelFolder:
         except ValueError as error:
             problems.append(Problem(str(file), f"is no JSON ({error})", remedy="download it again"))
         else:
-            problems += _unfit(str(file), part, configs[part])
+            problems += _unfit(str(file), part, configs[part], control)
         if part != "scheduler" and (path / part).is_dir() and not any((path / part).glob("*.safetensors")):
             problems.append(Problem(str(path / part), "no weights", "*.safetensors", "MPVG loads no pickled weights"))
     if not any((path / "tokenizer" / name).is_file() for name in TOKENIZER_FILES):
@@ -150,8 +162,8 @@ def find_model(model: str, *, without: Collection[str] = ()) -> ModelFolder:
     return ModelFolder(model, path, configs)
 
 
-def _unfit(where: str, part: str, config: Any) -> list[Problem]:
-    """What keeps a configuration from being that of a text-to-video CogVideoX 1.0."""
+def _unfit(where: str, part: str, config: Any, control: bool) -> list[Problem]:
+    """What keeps a configuration from being that of a text-to-video CogVideoX 1.0; with `control`, a control model."""
     if not isinstance(config, dict):
         return [Problem(where, f"holds {type(config).__name__}", "a JSON object", "download it again")]
     name = config.get("_class_name", wanted := _CLASSES.get(part))
@@ -161,8 +173,14 @@ def _unfit(where: str, part: str, config: Any) -> list[Problem]:
     if part == "transformer":
         if config.get("patch_size_t") is not None:
             problems.append(Problem(where, "this is a CogVideoX 1.5", "CogVideoX 2b or 5b", "choose one of those"))
-        channels, out = config.get("in_channels"), config.get("out_channels", 16)
-        if channels is not None and channels != out:
-            wanted = "a text-to-video model, not image-to-video or control"
-            problems.append(Problem(where, f"{channels} input channels for {out} of a clip", wanted))
+        channels, out = config.get("in_channels"), config.get("out_channels", _CHANNELS)
+        what = f"{channels} input channels for {out} of a clip"
+        # An image-to-video model has as many channels as a control model, but learned positions.
+        if channels == 2 * out and not config.get("use_learned_positional_embeddings"):
+            if not control:
+                remedy = "a control model films after a control clip only"
+                problems.append(Problem(where, what, "a text-to-video model", remedy))
+        elif channels is not None and channels != out:
+            wanted = "a text-to-video or control model" if control else "a text-to-video model"
+            problems.append(Problem(where, what, f"{wanted}, not image-to-video or inpainting"))
     return problems

@@ -30,6 +30,7 @@ def load_backbone(
     dtype: str = "auto",
     managed: bool = False,
     text_encoder: ReadTokens | None = None,
+    control: bool = False,
 ) -> CogVideoXBackbone:
     """The model, ready to film.
 
@@ -38,9 +39,10 @@ def load_backbone(
     managed: a transformer that fits and the decoder wait in main memory; the caller, who shares the device with other
     models, moves them there for as long as they work (`streamed` says whether the transformer takes care of itself).
     text_encoder: reads prompts in place of the folder's own, which then need not be there.
+    control: the model may be a control model (`control_channels` says so), which films nothing without a control clip.
     Raises InputError for what is missing or unknown, MPVGError for files that do not load.
     """
-    folder = find_model(model, without=() if text_encoder is None else ("text_encoder",))
+    folder = find_model(model, without=() if text_encoder is None else ("text_encoder",), control=control)
     place = device_named(device)
     precision = _dtype(dtype, place)
 

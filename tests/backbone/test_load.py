@@ -93,8 +93,10 @@ def test_pickled_weights_are_not_loaded(copied):
     ("part", "changes", "says"),
     [
         ("transformer", {"patch_size_t": 2}, "this is a CogVideoX 1.5"),
-        ("transformer", {"in_channels": 8}, "8 input channels for 4 of a clip; expected a text-to-video model"),
+        ("transformer", {"in_channels": 8}, "8 input channels for 4 of a clip; expected a text-to-video model; a"),
         ("transformer", {"in_channels": 32, "out_channels": ...}, "32 input channels for 16"),
+        ("transformer", {"in_channels": 9}, "9 input channels for 4 of a clip; expected a text-to-video model, not"),
+        ("transformer", {"in_channels": 8, "use_learned_positional_embeddings": True}, "8 input channels for 4"),
         ("transformer", {"_class_name": "WanTransformer3DModel"}, "this is a WanTransformer3DModel"),
         ("transformer", {"sample_frames": ...}, "'sample_frames' is missing"),
         ("vae", {"_class_name": "AutoencoderKL"}, "this is a AutoencoderKL"),
@@ -105,6 +107,37 @@ def test_other_models_are_refused_by_name_of_the_file(copied, part, changes, say
     file = copied / part / "config.json"
     edit(file, **changes)
     assert f"{file}: {says}" in refused(copied)
+
+
+@pytest.mark.parametrize("changes", [{"in_channels": 9}, {"in_channels": 8, "use_learned_positional_embeddings": True}])
+def test_where_a_control_model_may_be_inpainting_and_image_to_video_are_still_refused(copied, changes):
+    edit(copied / "transformer" / "config.json", **changes)
+    with pytest.raises(InputError, match="a text-to-video or control model, not image-to-video or inpainting"):
+        find_model(str(copied), control=True)
+
+
+def test_a_control_model_loads_where_it_may_be_one_and_says_what_it_takes(copied):
+    backbone = load_backbone(str(copied), device="cpu", control=True)
+    assert (backbone.control_channels, backbone.latent_channels) == (0, 4)
+    file = weights_of(copied, "transformer")
+    weights = load_file(file)
+    name = "patch_embed.proj.weight"
+    wide = torch.cat([weights[name], 0.5 * weights[name].flip(0)], dim=1)
+    save_file(weights | {name: wide}, file, metadata={"format": "pt"})
+    edit(copied / "transformer" / "config.json", in_channels=8)
+    control = load_backbone(str(copied), device="cpu", control=True)
+    assert (control.control_channels, control.latent_channels) == (4, 4)
+    x, c = torch.randn(2, 1, 3, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    at, embeds = torch.tensor([500]), control.encode_text(["a cat runs"])[0].embeds[None]
+    with torch.no_grad():
+        plain = backbone.denoise(x, at, embeds, branch="b")
+        none = control.denoise(torch.cat([x, 0 * c], dim=2), at, embeds, branch="b")
+        seen = control.denoise(torch.cat([x, c], dim=2), at, embeds, branch="b")
+    assert none.shape == x.shape
+    assert torch.allclose(none, plain, atol=1e-5)
+    assert not torch.allclose(seen, plain, atol=1e-3)
+    with pytest.raises(InputError, match="films after a control clip only; give the shot a control clip"):
+        control.denoise(x, at, embeds, branch="b")
 
 
 def test_a_broken_tokenizer_is_named(copied):
