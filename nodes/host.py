@@ -333,6 +333,12 @@ def frames_of(clip: Any) -> tuple[NDArray[np.uint8], float | None]:
     return levels, rate
 
 
+def mask_of(mask: torch.Tensor) -> NDArray[np.bool_]:
+    """A MASK [n, H, W] or [H, W] as bool [n, H, W]: True where it is white."""
+    white: NDArray[np.bool_] = (mask.reshape(-1, *mask.shape[-2:]) >= 0.5).cpu().numpy()
+    return white
+
+
 def stream_of(clip: Any) -> tuple[Callable[[], Iterator[NDArray[np.uint8]]], int, float | None]:
     """How to read the frames uint8 [H, W, 3] of an IMAGE or VIDEO one by one, how many there are, and a VIDEO's frames
     a second. One frame after the other is turned to bytes, so that no second copy of the clip is made."""

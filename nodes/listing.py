@@ -8,6 +8,17 @@ from .datasets import DatasetBuilder
 from .evaluation import ConsistencyReport, SceneCuts
 from .film import AssembleFilm, ContactSheet, FilmOfHistory, FilmShot, FilmStoryboard
 from .history import DecouplingEncoderNode, PromptHistoryNode, TokenSelector, VideoSemanticExtractorNode
+from .methods import (
+    CausalAttention,
+    EditClip,
+    KeepLook,
+    MovingNoise,
+    PlaceInBox,
+    SameBackground,
+    SharedNoise,
+    StartAndEnd,
+    Windows,
+)
 from .models import EncodePrompt, LoadModel
 from .sampling import DecodeShot, HistoryCFG, MultiSceneSampler
 from .storyboard import LoadStoryboard, RerollShot, StoryboardNode, StoryboardShot
@@ -34,4 +45,13 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     SceneCuts,
     ConsistencyReport,
     DatasetBuilder,
+    KeepLook,
+    EditClip,
+    StartAndEnd,
+    Windows,
+    PlaceInBox,
+    SharedNoise,
+    MovingNoise,
+    SameBackground,
+    CausalAttention,
 )

@@ -9,7 +9,8 @@ from comfy_api.latest import io
 
 from . import host, inputs, sockets
 from .history import require_same_model
-from .sockets import EncodedPrompt, FilmModel, Tokens
+from .methods import asked_of
+from .sockets import EncodedPrompt, FilmModel, Methods, Tokens
 
 
 class HistoryCFG(io.ComfyNode):
@@ -110,7 +111,8 @@ class MultiSceneSampler(io.ComfyNode):
                     default=0,
                     min=0,
                     max=100_000,
-                    tooltip="Length of the clip: 1 + 8n frames (9, 17, … 49). 0 = the model's longest.",
+                    tooltip="Length of the clip: 1 + 8n frames (9, 17, … 49). 0 = the model's longest; above that "
+                    "it is made in overlapping windows (see Windows).",
                 ),
                 inputs.steps("Denoising steps."),
                 io.Int.Input(
@@ -142,6 +144,11 @@ class MultiSceneSampler(io.ComfyNode):
                 sockets.Prompt.Input(
                     "negative", optional=True, tooltip="What the shot should not show. Open: the empty prompt."
                 ),
+                sockets.MethodsSocket.Input(
+                    "methods",
+                    optional=True,
+                    tooltip="Other ways to make the shot (Keep the Look, Edit a Clip, …), chained. Open: none.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(
@@ -166,12 +173,14 @@ class MultiSceneSampler(io.ComfyNode):
         history_tokens: Tokens | None = None,
         guidance: Any = None,
         negative: EncodedPrompt | None = None,
+        methods: Methods | None = None,
     ) -> io.NodeOutput:
         from ..mpvg_core.film.clips import shoot_once
         from ..mpvg_core.film.shoot import ClipRequest, conditioning
         from ..mpvg_core.film.takes import TakeStore
+        from ..mpvg_core.film.techniques import ways_of
 
-        backbone = model.backbone
+        backbone, methods = model.backbone, methods or Methods()
         require_same_model(model, prompt.model, "prompt")
         if negative is not None:
             require_same_model(model, negative.model, "negative")
@@ -202,6 +211,8 @@ class MultiSceneSampler(io.ComfyNode):
                 against,
                 conditioning(model.adapter, remembered, backbone.device),
                 adapter=model.adapter.fingerprint if model.adapter is not None else None,
+                techniques=lambda: ways_of(asked_of(methods, model, prompt, request)).techniques,
+                made_by=methods.fingerprint(),
                 on_step=lambda info: progress.show(info.index + 1, step_picture(model, info)),
                 interrupt=host.interrupt,
             )

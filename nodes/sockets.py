@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..mpvg_core.backbone.cogvideox import CogVideoXBackbone
     from ..mpvg_core.backbone.interface import TextEmbedding
     from ..mpvg_core.backbone.preview import LatentColours
@@ -20,11 +24,13 @@ if TYPE_CHECKING:
     from ..mpvg_core.film.record import Film
     from ..mpvg_core.film.route import Errand
     from ..mpvg_core.film.takes import Take
+    from ..mpvg_core.film.techniques import Model as EarlierShot
     from ..mpvg_core.history.adapter import HistoryAdapter
     from ..mpvg_core.history.decouple import HistoryTokens
     from ..mpvg_core.history.history import PromptHistory
     from ..mpvg_core.history.select import TokenSelection
     from ..mpvg_core.history.semantics import VisualSemantics
+    from ..mpvg_core.storyboard.plan import PlacedBox
     from .host import Resident
 
 Model = io.Custom("MPVG_MODEL")
@@ -37,6 +43,7 @@ Guidance = io.Custom("MPVG_GUIDANCE")
 StoryboardSocket = io.Custom("MPVG_STORYBOARD")
 FilmSocket = io.Custom("MPVG_FILM")
 Takes = io.Custom("MPVG_TAKES")
+MethodsSocket = io.Custom("MPVG_METHODS")
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,48 @@ class Tokens:
 
     tokens: HistoryTokens | None
     model: str
+
+
+@dataclass(frozen=True)
+class Methods:
+    """MPVG_METHODS: how a shot is made, by the names and settings of a storyboard's `method`.
+
+    What was given by hand goes by name: earlier shots, seeds, clips (uint8 [T, H, W, 3]), masks (bool [T, H, W]); and
+    the boxes of a layout.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    shots: Mapping[str, EarlierShot] = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    clips: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    layout: tuple[PlacedBox, ...] = ()
+
+    def with_one(self, name: str, settings: Mapping[str, Any], **given: Any) -> Methods:
+        """These and one more; a second one of the same name takes the place of the first."""
+        return Methods(
+            settings={**self.settings, name: dict(settings)},
+            shots={**self.shots, **given.get("shots", {})},
+            seeds={**self.seeds, **given.get("seeds", {})},
+            clips={**self.clips, **given.get("clips", {})},
+            masks={**self.masks, **given.get("masks", {})},
+            layout=given.get("layout", self.layout),
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of all of it; '' for none."""
+        if not self.settings:
+            return ""
+        told = sorted(self.settings.items()), sorted(self.seeds.items()), self.layout
+        digest = hashlib.sha256(repr(told).encode())
+        for name, model in sorted(self.shots.items()):
+            digest.update(f"{name} {model.text.ids.tolist()}".encode())
+            digest.update(model.latents.float().cpu().numpy().tobytes())
+        arrays: dict[str, NDArray[Any]] = {**self.clips, **self.masks}
+        for name, array in sorted(arrays.items()):
+            digest.update(f"{name} {array.shape}".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -186,18 +186,27 @@ class Filming:
             for part, frames in zip(parts, lengths, strict=True)
             if len(parts) > 1
         ]
-        models = {}
+        models, seeds = {}, {}
         for index in first.built_on:
             earlier = self.errands[index]
             latents = read_latent(self._take_of(index)).to(device=backbone.device, dtype=backbone.dtype)
-            models[earlier.shot.name] = Model(earlier.shot, earlier.text, latents)
+            models[earlier.shot.name] = Model(earlier.shot.name, earlier.text, latents)
+            seeds[earlier.shot.name] = earlier.shot.seed
+        shot = first.shot
         return Asked(
             backbone=backbone,
-            shot=first.shot,
+            method=shot.method,
+            label=shot.where or shot_label(shot.name),
             text=first.text,
+            seed=shot.seed,
             frames=sum(part.shot.frames for part in parts),
+            width=shot.width,
+            height=shot.height,
+            fps=shot.fps,
+            layout=shot.layout,
             spans=spans,
             shots=models,
+            seeds=seeds,
             files=self._files,
         )
 

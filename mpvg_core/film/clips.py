@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from ..diffusion.inject import HistoryConditioning
+from ..methods.technique import Technique
 from .shoot import ClipRequest, OnStep, shoot_clip
 from .takes import TakeStore, take_id
 from .tensors import set_aside, taken_up
@@ -26,17 +27,32 @@ def shoot_once(
     history: HistoryConditioning | None = None,
     *,
     adapter: str | None = None,
+    techniques: Callable[[], Sequence[Technique]] = tuple,
+    made_by: str = "",
     on_step: OnStep | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> Tensor:
     """The clip's latent [F, C, h, w]: from the store if it was made of the same inputs, else made now and stored.
 
-    adapter: the fingerprint of the adapter that `history` is from. See `shoot_clip` for the rest.
+    adapter: the fingerprint of the adapter that `history` is from. techniques: built only when the clip is made now;
+    made_by: a hash of what they are built from. See `shoot_clip` for the rest.
     """
-    file = store.sampled(take_id(_inputs(backbone, request, positive, negative, history, adapter)))
+    inputs = _inputs(backbone, request, positive, negative, history, adapter)
+    if made_by:
+        inputs["method"] = made_by
+    file = store.sampled(take_id(inputs))
     if (latent := taken_up(file)) is not None:
         return latent.to(device=backbone.device, dtype=backbone.dtype)
-    latent = shoot_clip(backbone, request, positive, negative, history, on_step=on_step, interrupt=interrupt)
+    latent = shoot_clip(
+        backbone,
+        request,
+        positive,
+        negative,
+        history,
+        techniques=techniques(),
+        on_step=on_step,
+        interrupt=interrupt,
+    )
     set_aside(latent, file, store.scratch)
     return latent
 

@@ -44,8 +44,8 @@ class ClipRequest:
         """Raises InputError, for all at once, when the model cannot make a clip of this length or size."""
         limits = backbone.limits()
         problems = []
-        if not 1 <= self.frames <= limits.max_frames or (self.frames - 1) % limits.frame_step:
-            legal = f"1 + {limits.frame_step}n, at most {limits.max_frames}, for model '{limits.model}'"
+        if self.frames < 1 or (self.frames - 1) % limits.frame_step:
+            legal = f"1 + {limits.frame_step}n for model '{limits.model}'"
             problems.append(Problem("frames", f"{self.frames}", legal))
         for name, side in (("width", self.width), ("height", self.height)):
             if side < limits.size_step or side % limits.size_step:

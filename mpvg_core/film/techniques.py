@@ -38,6 +38,7 @@ from ..storyboard.method import (
     Edit,
     Ends,
     KeepLook,
+    Method,
     MovingNoise,
     Regions,
     SameBackground,
@@ -50,7 +51,7 @@ from .reading import read_frames
 
 if TYPE_CHECKING:
     from ..backbone.interface import Backbone, TextEmbedding
-    from ..storyboard.plan import ShotPlan
+    from ..storyboard.plan import PlacedBox
 
 Frames = Iterator[np.ndarray]
 
@@ -59,35 +60,45 @@ _EARLY = 1e-3  # seconds by which a frame may come before its time: files round 
 
 @dataclass(frozen=True)
 class Model:
-    """An earlier shot that a method builds on: its plan, its prompt, and its clean latents [F, C, h, w]."""
+    """An earlier shot that a method builds on: its name and prompt, and its clean latents [F, C, h, w]."""
 
-    shot: ShotPlan
+    name: str
     text: TextEmbedding
     latents: Tensor
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a take's methods are built from.
+    """A take to be made, and what its methods are built from.
 
-    shot: the take's first, whose methods and seed are the take's. frames: pixel frames of the whole take. spans: the
-    prompts of a take of several shots. shots: the earlier ones that methods name. files: what they name, found.
+    label: what errors call it. text: its first prompt; spans: the prompts of a take of several shots. frames: pixel
+    frames of the whole take. shots: the earlier ones that methods name; seeds: of their noise, by name. clips, masks: frames uint8 [T, H, W, 3] and
+    masks bool [1 or T, H, W] that are given by hand in place of files of these names; files: where the others lie.
     """
 
     backbone: Backbone
-    shot: ShotPlan
+    method: Method
+    label: str
     text: TextEmbedding
+    seed: int
     frames: int
+    width: int
+    height: int
+    fps: int
+    layout: Sequence[PlacedBox] = ()
     spans: Sequence[PromptSpan] = ()
     shots: Mapping[str, Model] = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    clips: Mapping[str, np.ndarray] = field(default_factory=dict)
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """Of the take's latents."""
         side, model = self.backbone.spatial_compression, self.backbone
         frames = latent_frames(self.frames, model.temporal_compression)
-        return 1, frames, model.latent_channels, self.shot.height // side, self.shot.width // side
+        return 1, frames, model.latent_channels, self.height // side, self.width // side
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ def ways_of(asked: Asked) -> Ways:
     """
     found: list[Technique] = []
     finish = None
-    shot, chosen = asked.shot, asked.shot.method.chosen
+    chosen = asked.method.chosen
     try:
         for settings in chosen.values():
             match settings:
@@ -126,10 +137,11 @@ def ways_of(asked: Asked) -> Ways:
                     found.append(_regions(asked, settings))
                 case Causal():
                     found.append(causal_attention(settings.window))
-        found += _windows(asked, shot.method.windows or None)
+        found += _windows(asked, asked.method.windows or None)
     except InputError as error:
-        label = shot.where or shot_label(shot.name)
-        raise InputError(replace(problem, where=f"{label}: {problem.where}") for problem in error.problems) from error
+        raise InputError(
+            replace(problem, where=f"{asked.label}: {problem.where}") for problem in error.problems
+        ) from error
     return Ways(tuple(found), finish)
 
 
@@ -145,7 +157,7 @@ def _windows(asked: Asked, settings: Windows | None) -> list[Technique]:
     windows = plan_windows(frames, window, overlap)
     techniques = [codenoise(windows, asked.spans, weights=how.weights, between=how.between)]
     if how.freenoise:
-        techniques.append(freenoise(window, overlap, asked.shot.seed))
+        techniques.append(freenoise(window, overlap, asked.seed))
     return techniques
 
 
@@ -161,7 +173,7 @@ def _model(asked: Asked, name: str | None) -> Model:
 
 def _first_noise(asked: Asked, model: Model) -> Tensor:
     """The noise that an earlier shot started from, [1, F, C, h, w]; it draws its frames in order."""
-    return shot_noise(model.shot.seed, (1, *model.latents.shape), asked.backbone.device, asked.backbone.dtype)
+    return shot_noise(asked.seeds[model.name], (1, *model.latents.shape), asked.backbone.device, asked.backbone.dtype)
 
 
 def _keep_look(asked: Asked, settings: KeepLook) -> list[Technique]:
@@ -191,14 +203,12 @@ def _words(asked: Asked, model: Model, words: str) -> Tensor:
         what = f"{words!r} not"
     if not bool(found.any()):
         remedy = "say with 'words' whose look is kept, as the earlier prompt names it"
-        raise InputError(
-            Problem("keep_look", f"{what} stands in the prompt of {shot_label(model.shot.name)}", "", remedy)
-        )
+        raise InputError(Problem("keep_look", f"{what} stands in the prompt of {shot_label(model.name)}", "", remedy))
     return found
 
 
 def _shared_noise(asked: Asked, settings: SharedNoise) -> Technique:
-    seed, backbone = _model(asked, settings.shot).shot.seed, asked.backbone
+    seed, backbone = asked.seeds[str(settings.shot)], asked.backbone
     return shared_noise(shot_noise(seed, asked.shape, backbone.device, backbone.dtype), settings.strength)
 
 
@@ -215,8 +225,8 @@ def _moving_noise(asked: Asked, settings: MovingNoise) -> Technique:
 
 
 def _regions(asked: Asked, settings: Regions) -> Technique:
-    words = {line.entity: line.words for line in asked.shot.layout}
-    places = tracks(asked.shot.layout)
+    words = {line.entity: line.words for line in asked.layout}
+    places = tracks(asked.layout)
     texts = asked.backbone.encode_text([words[entity] for entity in places])
     entities = [
         Region(text.embeds[text.mask.to(text.embeds.device)], track)
@@ -229,16 +239,18 @@ def _regions(asked: Asked, settings: Regions) -> Technique:
 
 
 def _ends(asked: Asked, settings: Ends) -> list[Technique]:
-    size = (asked.shot.width, asked.shot.height)
-    start, end = (
-        None if name is None else covering(read_picture(asked.files[name]), *size)
-        for name in (settings.start, settings.end)
-    )
+    start, end = (None if name is None else _picture(asked, name) for name in (settings.start, settings.end))
     first, last = (start if start is not None else end), (end if end is not None else start)
     assert first is not None and last is not None, "a storyboard's ends name a picture"
     bridge = bridge_latents(asked.backbone, first, last, asked.frames)
     held = start_end(bridge[0] if start is not None else None, bridge[-1] if end is not None else None)
     return [held] if settings.strength == 1.0 else [bridged(bridge, settings.strength), held]
+
+
+def _picture(asked: Asked, name: str) -> np.ndarray:
+    """A picture at the take's size, uint8 [H, W, 3]."""
+    found = asked.clips[name][0] if name in asked.clips else read_picture(asked.files[name])
+    return covering(found, asked.width, asked.height)
 
 
 def _edit(asked: Asked, settings: Edit) -> tuple[list[Technique], Callable[[Frames], Frames] | None]:
@@ -249,7 +261,7 @@ def _edit(asked: Asked, settings: Edit) -> tuple[list[Technique], Callable[[Fram
         latents, source_text = model.latents, model.text
         known = partial(backbone.decode, latents)
     else:
-        clip = _footage(asked, asked.files[str(settings.video)])
+        clip = _footage(asked, str(settings.video))
         latents, source_text = backbone.encode_clip(clip), backbone.encode_text([""])[0]
         known = partial(iter, [clip])
     if latents.shape[0] != asked.shape[1]:
@@ -275,16 +287,19 @@ def _begun(asked: Asked, settings: Edit, latents: Tensor, source_text: TextEmbed
     return video_to_video_by_inversion(latents, source, settings.strength)
 
 
-def _footage(asked: Asked, file: Path) -> np.ndarray:
-    """The first frames of a video file, as many as the shot has, at its rate and size: uint8 [T, H, W, 3]."""
-    shot, frames = asked.shot, list[np.ndarray]()
+def _footage(asked: Asked, name: str) -> np.ndarray:
+    """The first frames of a clip, as many as the shot has, at its rate and size: uint8 [T, H, W, 3]."""
+    if name in asked.clips:
+        return np.stack([covering(frame, asked.width, asked.height) for frame in asked.clips[name][: asked.frames]])
+    file = asked.files[name]
+    frames = list[np.ndarray]()
     with closing(read_frames(file)) as stream:
         for time, frame in stream:
-            while len(frames) < asked.frames and time >= len(frames) / shot.fps - _EARLY:
-                frames.append(covering(frame, shot.width, shot.height))
+            while len(frames) < asked.frames and time >= len(frames) / asked.fps - _EARLY:
+                frames.append(covering(frame, asked.width, asked.height))
             if len(frames) == asked.frames:
                 return np.stack(frames)
-    what = f"{file.name} gives {len(frames)} frames at {shot.fps} a second"
+    what = f"{file.name} gives {len(frames)} frames at {asked.fps} a second"
     raise InputError(Problem("edit", what, f"{asked.frames}, the shot's", "shorten the shot or take a longer video"))
 
 
@@ -294,14 +309,18 @@ def _pixel_mask(asked: Asked, settings: Edit) -> Tensor | None:
         return _boxed_pixels(asked, settings.box)
     if settings.mask is None:
         return None
-    shown = covering(read_picture(asked.files[settings.mask]), asked.shot.width, asked.shot.height)
+    if settings.mask in asked.masks:
+        shown = np.repeat(asked.masks[settings.mask][..., None].astype(np.uint8) * 255, 3, axis=3)
+        fitted = np.stack([covering(frame, asked.width, asked.height)[..., 0] for frame in shown[: asked.frames]])
+        return torch.from_numpy(fitted >= 128)
+    shown = _picture(asked, settings.mask)
     return torch.from_numpy(shown.astype(np.float32).mean(axis=2) >= 127.5)[None]
 
 
 def _boxed_pixels(asked: Asked, box: Box) -> Tensor:
     x, y, w, h = box
-    rows = (torch.arange(asked.shot.height) + 0.5) / asked.shot.height
-    columns = (torch.arange(asked.shot.width) + 0.5) / asked.shot.width
+    rows = (torch.arange(asked.height) + 0.5) / asked.height
+    columns = (torch.arange(asked.width) + 0.5) / asked.width
     return ((rows >= y) & (rows < y + h))[None, :, None] & ((columns >= x) & (columns < x + w))[None, None]
 
 

@@ -103,7 +103,7 @@ def _io() -> types.ModuleType:
     io = types.ModuleType("io")
     kinds = {
         "Boolean": "BOOLEAN", "Int": "INT", "Float": "FLOAT", "String": "STRING", "Combo": "COMBO", "Image": "IMAGE",
-        "Latent": "LATENT", "Video": "VIDEO", "Audio": "AUDIO", "Clip": "CLIP", "MultiType": "",
+        "Mask": "MASK", "Latent": "LATENT", "Video": "VIDEO", "Audio": "AUDIO", "Clip": "CLIP", "MultiType": "",
     }  # fmt: skip
     for name, carried in kinds.items():
         setattr(io, name, Kind(carried))
