@@ -74,6 +74,7 @@ def one_shot(
         raise InputError(Problem("--device", f"model {backbone.name!r} does not fit the GPU", remedy=remedy))
     if recompute is None:
         recompute = weight_bytes(backbone.transformer) > _LARGE
+    _require_readable(prompt, backbone)
     windows = _windows(clip, backbone)
     run = out.with_name(f"{out.name}.run")
     made = {"clip": sha256_file(clip), "prompt": prompt, "model": backbone.name, "fingerprint": backbone.fingerprint}
@@ -91,6 +92,17 @@ def one_shot(
     with written_whole(out) as temporary:
         write_tuning(tuning, temporary)
     typer.echo(str(out))
+
+
+def _require_readable(prompt: str, backbone: CogVideoXBackbone) -> None:
+    limits = backbone.limits()
+    problems = []
+    if (tokens := limits.count_tokens(prompt)) > limits.max_tokens:
+        problems.append(Problem("--prompt", f"{tokens} tokens", f"at most {limits.max_tokens}", "shorten it"))
+    if limits.unknown_words and (unknown := limits.unknown_words(prompt)):
+        problems.append(Problem("--prompt", f"the model does not know {', '.join(unknown)}", remedy="reword it"))
+    if problems:
+        raise InputError(problems)
 
 
 def _windows(clip: Path, backbone: CogVideoXBackbone) -> Tensor:

@@ -84,10 +84,11 @@ class Lessons:
 
 @torch.no_grad()
 def measure(
-    base: PocketBase, adapter: TemporalAdapter, lessons: Iterator[StoryLesson], batches: int = MEASURED
+    base: PocketBase, adapter: TemporalAdapter, lessons: Iterator[StoryLesson], batches: int
 ) -> dict[str, float]:
-    """The loss on fresh stories without the past, with the shot's own, and with another story's: what the adapter sees
-    of a past is the difference between the last two; what it does whatever it sees, the last one's to the first."""
+    """The loss on fresh stories without the past, with the shot's own, and with another story's (a lesson holds two or
+    more): what the adapter sees of a past is the difference between the last two; what it does whatever it sees, the
+    last one's to the first."""
     signals = base.new_scheduler().alphas_cumprod.float()
     sums = {"without": 0.0, "own": 0.0, "another's": 0.0}
     for number in range(batches):
@@ -118,8 +119,8 @@ def train(
     train_temporal_adapter(
         runs / "temporal_adapter", base, adapter, lessons.ahead(workers), lessons.empty, recipe, report=_said
     )
-    fresh = Lessons(load_basis(runs), text_encoder, adapter.per_clip, batch=batch, seed=_FRESH)
-    figures = measure(base, adapter, fresh.ahead(0)(0))
+    fresh = Lessons(load_basis(runs), text_encoder, adapter.per_clip, batch=BATCH, seed=_FRESH)
+    figures = measure(base, adapter, fresh.ahead(0)(0), MEASURED)
     adapter.trained |= {"recipe": "mpvg_core.pocket.temporal_adapter", "batch": batch, "losses": figures}
     return adapter, figures
 

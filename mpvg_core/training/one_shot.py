@@ -180,6 +180,7 @@ def lora_layers(transformer: Any, recipe: TuningRecipe) -> Iterator[None]:
             LoraConfig(r=recipe.rank, lora_alpha=recipe.rank, target_modules=names, lora_dropout=0.0),
             "default",
         )
+    added = set(vars(transformer)) - attributes  # peft's notes to itself
     try:
         for parameter in transformer.parameters():
             if parameter.requires_grad:  # peft gives it the precision of its layer, too coarse for small steps
@@ -189,7 +190,7 @@ def lora_layers(transformer: Any, recipe: TuningRecipe) -> Iterator[None]:
         yield
     finally:
         model.unload()
-        for name in set(vars(transformer)) - attributes:
+        for name in added & set(vars(transformer)):
             delattr(transformer, name)
         if recipe.recompute and not recomputes:
             transformer.disable_gradient_checkpointing()

@@ -28,8 +28,11 @@ GAMMA = 5.0
 class Base(Denoiser, Protocol):
     """What training needs of a model: see `backbone.interface.Backbone`."""
 
-    name: str
-    device: torch.device
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
 
     def new_scheduler(self, name: str = "ddim") -> Any: ...
 
