@@ -15,6 +15,7 @@ from .tokens import TOKENIZER_FILES, Words, load_words
 
 POCKET = "pocket"
 ADAPTER_FILE = "history_adapter.safetensors"
+CONTROL_FILE = "control_adapter.safetensors"
 DEFAULTS_FILE = "mpvg.json"
 PARTS = ("transformer", "vae", "text_encoder", "scheduler")
 _CHANNELS = 16  # of a clip's latents, where the configuration does not say
@@ -63,6 +64,12 @@ class ModelFolder:
     def adapter(self) -> Path | None:
         """The history adapter that lies with the model, if one does."""
         path = self.path / ADAPTER_FILE
+        return path if path.is_file() else None
+
+    @property
+    def control_adapter(self) -> Path | None:
+        """The control adapter that lies with the model, if one does."""
+        path = self.path / CONTROL_FILE
         return path if path.is_file() else None
 
     def defaults(self) -> ModelDefaults:

@@ -124,7 +124,7 @@ def test_a_control_model_loads_where_it_may_be_one_and_says_what_it_takes(copied
     name = "patch_embed.proj.weight"
     wide = torch.cat([weights[name], 0.5 * weights[name].flip(0)], dim=1)
     save_file(weights | {name: wide}, file, metadata={"format": "pt"})
-    edit(copied / "transformer" / "config.json", in_channels=8)
+    edit(copied / "transformer" / "config.json", in_channels=8, add_noise_in_inpaint_model=False)  # as Fun writes it
     control = load_backbone(str(copied), device="cpu", control=True)
     assert (control.control_channels, control.latent_channels) == (4, 4)
     x, c = torch.randn(2, 1, 3, 4, 6, 8, generator=torch.Generator().manual_seed(0))
@@ -232,10 +232,13 @@ def test_a_cpu_films_in_full_precision_unless_told_otherwise(folders):
     assert next(half.transformer.parameters()).dtype == torch.float16
 
 
-def test_the_models_own_adapter_is_found(copied):
+def test_the_models_own_adapters_are_found(copied):
     assert find_model(str(copied)).adapter is None
     (copied / "history_adapter.safetensors").write_bytes(b"")
     assert find_model(str(copied)).adapter == copied / "history_adapter.safetensors"
+    assert find_model(str(copied)).control_adapter is None
+    (copied / "control_adapter.safetensors").write_bytes(b"")
+    assert find_model(str(copied)).control_adapter == copied / "control_adapter.safetensors"
 
 
 def test_the_models_own_defaults_are_read_or_refused(copied):
