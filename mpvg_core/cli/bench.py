@@ -1,4 +1,4 @@
-"""`mpvg bench history`, `mpvg bench transitions` and `mpvg pocket evaluate`: figures that anyone can measure again."""
+"""`mpvg bench history|methods|transitions` and `mpvg pocket evaluate`: figures that anyone can measure again."""
 
 from __future__ import annotations
 
@@ -117,6 +117,53 @@ def transitions(
         typer.echo(str(file), err=True)
     typer.echo(table(rows))
     typer.echo(f"\n{note}")
+
+
+@app.command("methods")
+@with_exit_codes
+def methods(
+    context: typer.Context,
+    model: Model = "pocket",
+    out: Out = Path("out/bench-methods"),
+    seeds: Annotated[int, typer.Option(min=2, help="Boards a method, each filmed without it and with it.")] = 8,
+    only: Annotated[str | None, typer.Option(metavar="NAME,…", help="These methods alone.")] = None,
+    steps: Steps = None,
+    text_scale: TextScale = None,
+    dtype: Dtype = "auto",
+    threads: Threads = None,
+) -> None:
+    """Film toy storyboards without and with each method, and read what it changes."""
+    import torch
+
+    from ..backbone.load import load_backbone
+    from ..diffusion.guidance import HistoryGuidance
+    from ..errors import InputError, Problem
+    from ..film.settings import FilmSettings
+    from ..pocket.method_bench import methods_table, run_methods, write_methods
+    from ..pocket.method_trials import TRIALS
+
+    names = [trial.name for trial in TRIALS]
+    wanted = names if only is None else [name.strip() for name in only.split(",")]
+    if unknown := [name for name in wanted if name not in names]:
+        raise InputError(Problem("--only", f"there is no method {unknown[0]!r}", f"some of {', '.join(names)}"))
+    if threads is not None:
+        torch.set_num_threads(threads)
+    backbone = load_backbone(model, dtype=dtype)
+    defaults = backbone.folder.defaults()
+    guidance = HistoryGuidance(defaults.text_scale if text_scale is None else text_scale, 0.0)
+    settings = FilmSettings(steps=defaults.steps if steps is None else steps, guidance=guidance)
+    found = run_methods(
+        backbone,
+        settings,
+        seeds=seeds,
+        trials=[trial for trial in TRIALS if trial.name in wanted],
+        report=lambda name: typer.echo(f"filming: {name}", err=True),
+    )
+    about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, "steps": settings.steps}
+    about |= {"text_scale": guidance.text_scale, "dtype": str(backbone.dtype).removeprefix("torch.")}
+    for file in write_methods(found, out, about):
+        typer.echo(str(file), err=True)
+    typer.echo(methods_table(found))
 
 
 @pocket.command("evaluate")

@@ -1,0 +1,161 @@
+"""Each method on and off, on the same boards with the same seeds: what it changes against leaving it out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..backbone.cogvideox import CogVideoXBackbone
+from ..film.chain import film_storyboard
+from ..film.pictures import shrunk
+from ..film.reading import read_pictures
+from ..film.settings import FilmSettings
+from ..film.takes import TakeStore
+from ..history.adapter import HistoryAdapter
+from ..storyboard.model import Storyboard
+from ..storyboard.plan import plan_film
+from .figures import Figure, average
+from .method_trials import TRIALS, Better, Trial, draw_cast
+from .report import sheet
+from .world import SIZE
+
+FIRST_SEED = 300_000  # held out: training draws from a million on
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One method: its own figure without and with it, the change of each (paired by seed) and whether it is the right
+    way beyond the spread of runs; the other figures; transformer calls; clips of the first seeds [off, on]."""
+
+    name: str
+    own: str
+    better: Better
+    off: Mapping[str, Figure]
+    on: Mapping[str, Figure]
+    change: Figure
+    calls: tuple[float, float]
+    clips: Sequence[Sequence[np.ndarray]]
+
+    @property
+    def moves_it(self) -> bool:
+        """Whether the whole interval of the change lies on the right side of nothing."""
+        right = self.change.mean if self.better == "higher" else -self.change.mean
+        return right > self.change.interval
+
+
+class _Counted:
+    """A backbone that counts the rows its transformer is asked for."""
+
+    def __init__(self, backbone: CogVideoXBackbone) -> None:
+        self._backbone, self.calls = backbone, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backbone, name)
+
+    def denoise(self, latents: Tensor, timestep: Tensor, embeds: Tensor, *, branch: str) -> Tensor:
+        self.calls += latents.shape[0]
+        return self._backbone.denoise(latents, timestep, embeds, branch=branch)
+
+
+def run_methods(
+    backbone: CogVideoXBackbone,
+    settings: FilmSettings,
+    *,
+    adapter: HistoryAdapter | None = None,
+    seeds: int = 8,
+    trials: Sequence[Trial] = TRIALS,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[Outcome]:
+    """Films every trial without and with its method, `seeds` times. No shot remembers unless `adapter` is given."""
+    found = []
+    for trial in trials:
+        report(trial.name)
+        figures: dict[bool, list[Mapping[str, float]]] = {False: [], True: []}
+        calls, clips = {False: 0, True: 0}, []
+        for number in range(seeds):
+            cast = draw_cast(FIRST_SEED + number)
+            made = {}
+            for used in (False, True):
+                counted = _Counted(backbone)
+                made[used] = _film(trial.board(cast, used), FIRST_SEED + number, counted, adapter, settings)
+                figures[used].append(trial.read(cast, made[used]))
+                calls[used] += counted.calls
+            if number < 4:
+                clips.append([_ending(made[False]), _ending(made[True])])
+        off, on = (
+            {name: average(figure[name] for figure in figures[used]) for name in figures[used][0]}
+            for used in (False, True)
+        )
+        changes = [b[trial.own] - a[trial.own] for a, b in zip(figures[False], figures[True], strict=True)]
+        per_film = (calls[False] / seeds, calls[True] / seeds)
+        found.append(Outcome(trial.name, trial.own, trial.better, off, on, average(changes), per_film, clips))
+    return found
+
+
+@torch.no_grad()
+def _film(
+    board: Mapping[str, Any], seed: int, backbone: Any, adapter: HistoryAdapter | None, settings: FilmSettings
+) -> list[np.ndarray]:
+    """The clips of a board's shots, at the model's own size, as the film's files have them."""
+    plan = plan_film(Storyboard.model_validate(board), backbone.limits(), seed=seed)
+    with TemporaryDirectory() as folder, TakeStore(Path(folder)) as store:
+        film = film_storyboard(plan, backbone, adapter, settings, store)
+        clips = [np.stack(list(read_pictures(shot.take.clip))) for shot in film.shots]
+    return [np.stack([shrunk(frame, frame.shape[0] // SIZE) for frame in clip]) for clip in clips]
+
+
+def _ending(clips: Sequence[np.ndarray]) -> np.ndarray:
+    """The film's last frames, which show what the method did: 17 or more."""
+    return np.concatenate(clips)[-max(len(clips[-1]), 17) :]
+
+
+def methods_table(outcomes: Sequence[Outcome]) -> str:
+    """One row a method, Markdown."""
+    lines = [
+        "| method | its figure | without | with | change | moves it | place | motion | moves | calls |",
+        "|---" * 10 + "|",
+    ]
+    for found in outcomes:
+        kept = [
+            f"{found.off[name].mean:.2f} → {found.on[name].mean:.2f}" if name in found.on else ""
+            for name in ("place", "motion", "moves")
+        ]
+        lines.append(
+            f"| {found.name} | {found.own}, {found.better} | {found.off[found.own]} | {found.on[found.own]} | "
+            f"{found.change.mean:+.3f} ± {found.change.interval:.3f} | {'yes' if found.moves_it else 'no'} | "
+            f"{' | '.join(kept)} | {found.calls[0]:.0f} → {found.calls[1]:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def write_methods(outcomes: Sequence[Outcome], folder: Path, about: Mapping[str, Any]) -> list[Path]:
+    """table.md, figures.json and a contact sheet a method (rows are seeds: without, with)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "table.md", folder / "figures.json"]
+    written[0].write_text(methods_table(outcomes) + "\n", encoding="utf-8")
+    rows = {
+        found.name: {
+            "own": found.own,
+            "better": found.better,
+            "change": asdict(found.change),
+            "moves_it": found.moves_it,
+            "calls": found.calls,
+            "off": {name: asdict(figure) for name, figure in found.off.items()},
+            "on": {name: asdict(figure) for name, figure in found.on.items()},
+        }
+        for found in outcomes
+    }
+    written[1].write_text(json.dumps({"settings": dict(about), "methods": rows}, indent=1) + "\n", encoding="utf-8")
+    for found in outcomes:
+        path = folder / (found.name.replace(" ", "-").lower() + ".png")
+        sheet(found.clips).save(path)
+        written.append(path)
+    return written

@@ -1,0 +1,262 @@
+"""What each method is tried on: a short storyboard of the toy world without and with it, and the figure it is to move.
+
+A board is written as an artist would write it. Looks, places and motions are drawn by the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .figures import look_at, look_of, motion_degree
+from .world import COLOURS, FRAMES, MOTIONS, PLACES, SHAPES, SIZE, Look, Role, Scene
+
+Board = dict[str, Any]
+Clips = Sequence[np.ndarray]  # of the shots, each uint8 [T, 64, 64, 3]
+Better = Literal["higher", "lower"]
+
+SEAM_FRAMES = 4  # frames of a latent frame: where a border lies is known so far
+
+
+@dataclass(frozen=True)
+class Cast:
+    """What the seed drew for a board: two looks, two places, a motion."""
+
+    look: Look
+    other: Look
+    place: str
+    elsewhere: str
+    motion: str
+
+    def scene(self, *, look: Look | None = None, place: str | None = None) -> Scene:
+        return Scene((Role(0, look or self.look, self.motion),), place or self.place)
+
+    def prompt(self, *, look: Look | None = None, place: str | None = None, motion: str | None = None) -> str:
+        """Actor 1 with or without a look."""
+        told = f" ({look})" if look else ""
+        return f"Actor 1{told} is {MOTIONS[motion or self.motion][0]} {PLACES[place or self.place]}."
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One method on trial.
+
+    board: the storyboard with the method (True) or without; own: the name of the figure that the method is to move, and
+    `better` which way; read: the figures of a board's clips, its own among them.
+    """
+
+    name: str
+    own: str
+    better: Better
+    board: Callable[[Cast, bool], Board]
+    read: Callable[[Cast, Clips], Mapping[str, float]]
+
+
+def draw_cast(seed: int) -> Cast:
+    rng = np.random.default_rng([seed, 53])
+    colours, places = rng.permutation(list(COLOURS)), rng.permutation(list(PLACES))
+    shapes = rng.permutation(list(SHAPES))
+    motion = str(rng.choice([motion for motion in MOTIONS if motion != "walking away"]))
+    return Cast(
+        Look(str(colours[0]), str(shapes[0])), Look(str(colours[1]), str(shapes[1])), *map(str, places[:2]), motion
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- figures
+
+
+def shot_figures(scene: Scene, clip: np.ndarray) -> dict[str, float]:
+    """What every method leaves right: the place, the motion, and that something moves."""
+    shot = look_at(scene, clip[:FRAMES])
+    actors = shot.reading.actors
+    return {
+        "place": float(shot.reading.place == scene.place),
+        "motion": float(len(actors) == 1 and actors[0].motion == scene.roles[0].motion),
+        "moves": motion_degree(clip),
+    }
+
+
+def kept_look(scene: Scene, clip: np.ndarray, wanted: Look) -> float:
+    """Half a point for the colour, half for the shape."""
+    found = look_of(look_at(scene, clip[:FRAMES]), 0)
+    return 0.0 if found is None else ((found.colour == wanted.colour) + (found.shape == wanted.shape)) / 2
+
+
+def seam(frames: np.ndarray, borders: Sequence[int]) -> float:
+    """The change from frame to frame at the borders over that elsewhere: 1 = no border is to be seen.
+
+    A border is the larger change within half a latent frame of it.
+    """
+    steps = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
+    near = {b: range(max(b - SEAM_FRAMES // 2, 0), min(b + SEAM_FRAMES // 2, len(steps))) for b in borders}
+    elsewhere = [steps[i] for i in range(len(steps)) if not any(i in span for span in near.values())]
+    return float(np.mean([steps[list(span)].max() for span in near.values()]) / max(np.mean(elsewhere), 1e-3))
+
+
+def difference(one: np.ndarray, other: np.ndarray, columns: slice = slice(None)) -> float:
+    """Mean absolute difference of two clips, levels of 255."""
+    return float(np.abs(one[:, :, columns].astype(np.float32) - other[:, :, columns].astype(np.float32)).mean())
+
+
+def _actor_x(scene: Scene, clip: np.ndarray) -> float:
+    """Where the actor is, 0 = left, 1 = right; the middle if none is seen."""
+    actors = look_at(scene, clip[:FRAMES]).reading.actors
+    return actors[0].x / SIZE if actors else 0.5
+
+
+# -------------------------------------------------------------------------------------------------------- boards
+
+
+def _board(*shots: Board) -> Board:
+    return {"title": "trial", "shots": list(shots)}
+
+
+def _if(used: bool, **methods: Any) -> Board:
+    return {"method": methods} if used else {}
+
+
+def _keep_look(cast: Cast, used: bool) -> Board:
+    return _board(
+        {"name": "first", "prompt": cast.prompt(look=cast.look)},
+        {"prompt": cast.prompt(place=cast.elsewhere), **_if(used, keep_look=1.0)},
+    )
+
+
+def _read_keep_look(cast: Cast, clips: Clips) -> dict[str, float]:
+    scene = cast.scene(place=cast.elsewhere)
+    return {"look": kept_look(scene, clips[1], cast.look), **shot_figures(scene, clips[1])}
+
+
+LONG = 41  # frames: eleven latent ones, where the pocket's clips have five
+BORDERS = (16, 32)
+
+
+def _windows(cast: Cast, used: bool) -> Board:
+    how = {} if used else {"overlap": 0, "weights": "flat", "freenoise": False}
+    return _board({"prompt": cast.prompt(look=cast.look), "frames": LONG, "method": {"windows": how}})
+
+
+def _freenoise(cast: Cast, used: bool) -> Board:
+    return _board({"prompt": cast.prompt(), "frames": LONG, "method": {"windows": {"freenoise": used}}})
+
+
+def _read_long(cast: Cast, clips: Clips) -> dict[str, float]:
+    borders = {"seam": seam(clips[0], BORDERS), "drift": difference(clips[0][:1], clips[0][-1:])}
+    return {**borders, **shot_figures(cast.scene(), clips[0])}
+
+
+def _smooth(cast: Cast, used: bool) -> Board:
+    joined = {"transition": "smooth"} if used else {}
+    return _board(
+        {"prompt": cast.prompt(look=cast.look)},
+        {"prompt": cast.prompt(look=cast.look, motion="waving"), **joined},
+    )
+
+
+def _read_smooth(cast: Cast, clips: Clips) -> dict[str, float]:
+    scene = Scene((Role(0, cast.look, "waving"),), cast.place)
+    return {"seam": seam(np.concatenate(clips), (16,)), **shot_figures(scene, clips[1])}
+
+
+def _edit(by: str, strength: float) -> Callable[[Cast, bool], Board]:
+    def board(cast: Cast, used: bool) -> Board:
+        edit = {"shot": "first", "strength": strength if used else 1.0, "by": by if used else "noise"}
+        return _board(
+            {"name": "first", "prompt": cast.prompt(look=cast.look)},
+            {"prompt": cast.prompt(look=cast.other), "method": {"edit": edit}},
+        )
+
+    return board
+
+
+def _read_edit(cast: Cast, clips: Clips) -> dict[str, float]:
+    scene = cast.scene(look=cast.other)
+    stays = {"difference": difference(clips[0], clips[1]), "look": kept_look(scene, clips[1], cast.other)}
+    return {**stays, **shot_figures(scene, clips[1])}
+
+
+def _mask(cast: Cast, used: bool) -> Board:
+    box = {"box": [0, 0, 0.5, 1]} if used else {}
+    return _board(
+        {"name": "first", "prompt": cast.prompt(look=cast.look)},
+        {"prompt": cast.prompt(look=cast.look, place=cast.elsewhere),
+         "method": {"edit": {"shot": "first", "strength": 1.0, **box}}},
+    )  # fmt: skip
+
+
+def _read_mask(cast: Cast, clips: Clips) -> dict[str, float]:
+    right = slice(SIZE // 2 + 4, None)
+    return {"outside": difference(clips[0], clips[1], right), "moves": motion_degree(clips[1])}
+
+
+def _shared_noise(cast: Cast, used: bool) -> Board:
+    return _board(
+        {"name": "first", "prompt": cast.prompt()},
+        {"prompt": cast.prompt(), **_if(used, shared_noise=0.7)},
+    )
+
+
+def _read_shared_noise(cast: Cast, clips: Clips) -> dict[str, float]:
+    return {"difference": difference(clips[0], clips[1]), **shot_figures(cast.scene(), clips[1])}
+
+
+def _background(cast: Cast, used: bool) -> Board:
+    kept = {"strength": 0.6, "foreground": [0.25, 0.2, 0.5, 0.8]}
+    return _board(
+        {"name": "first", "prompt": cast.prompt()}, {"prompt": cast.prompt(), **_if(used, same_background=kept)}
+    )
+
+
+def _read_background(cast: Cast, clips: Clips) -> dict[str, float]:
+    sides = [difference(clips[0], clips[1], part) for part in (slice(0, 12), slice(SIZE - 12, None))]
+    return {"background": sum(sides) / 2, **shot_figures(cast.scene(), clips[1])}
+
+
+def _moving_noise(cast: Cast, used: bool) -> Board:
+    moving = {"path": [[0, 0], [24, 0]], "strength": 0.8}
+    return _board({"prompt": cast.prompt(motion="waving"), **_if(used, moving_noise=moving)})
+
+
+def _read_moving(cast: Cast, clips: Clips) -> dict[str, float]:
+    scene = Scene((Role(0, cast.look, "waving"),), cast.place)
+    start, end = clips[0][:5], clips[0][-5:]
+    return {"path": _actor_x(scene, end) - _actor_x(scene, start), **shot_figures(scene, clips[0])}
+
+
+def _regions(cast: Cast, used: bool) -> Board:
+    line = {"entity": "Actor 1", "box": [0.0, 0.2, 0.35, 0.8]}
+    placed = {"layout": [line], "method": {"regions": 1.0}} if used else {}
+    return _board({"prompt": cast.prompt(look=cast.look), **placed})
+
+
+def _read_regions(cast: Cast, clips: Clips) -> dict[str, float]:
+    scene = cast.scene()
+    return {"beside": abs(_actor_x(scene, clips[0]) - 0.175), **shot_figures(scene, clips[0])}
+
+
+def _causal(cast: Cast, used: bool) -> Board:
+    return _board({"prompt": cast.prompt(look=cast.look), **_if(used, causal=True)})
+
+
+def _read_plain(cast: Cast, clips: Clips) -> dict[str, float]:
+    return shot_figures(cast.scene(), clips[0])
+
+
+TRIALS: tuple[Trial, ...] = (
+    Trial("keep the look", "look", "higher", _keep_look, _read_keep_look),
+    Trial("co-denoised windows", "seam", "lower", _windows, _read_long),
+    Trial("FreeNoise start", "drift", "lower", _freenoise, _read_long),
+    Trial("smooth transition", "seam", "lower", _smooth, _read_smooth),
+    Trial("edit by noise", "difference", "lower", _edit("noise", 0.6), _read_edit),
+    Trial("edit by inversion", "difference", "lower", _edit("inversion", 0.8), _read_edit),
+    Trial("edit in a mask", "outside", "lower", _mask, _read_mask),
+    Trial("shared noise", "difference", "lower", _shared_noise, _read_shared_noise),
+    Trial("same background", "background", "lower", _background, _read_background),
+    Trial("noise on a path", "path", "higher", _moving_noise, _read_moving),
+    Trial("words in a box", "beside", "lower", _regions, _read_regions),
+    Trial("causal attention", "moves", "higher", _causal, _read_plain),
+)
+"""Every method, with the figure that it is to move."""
