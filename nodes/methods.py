@@ -20,9 +20,11 @@ def asked_of(methods: Methods, model: FilmModel, prompt: EncodedPrompt, request:
     from pydantic import ValidationError
 
     from ..mpvg_core.errors import InputError, Problem
+    from ..mpvg_core.film.footage import at_rate
     from ..mpvg_core.film.techniques import Asked
     from ..mpvg_core.storyboard.method import Method
 
+    fps = model.backbone.limits().fps
     try:
         method = Method.model_validate(dict(methods.settings))
     except ValidationError as error:
@@ -37,10 +39,13 @@ def asked_of(methods: Methods, model: FilmModel, prompt: EncodedPrompt, request:
         frames=request.frames,
         width=request.width,
         height=request.height,
-        fps=model.backbone.limits().fps,
+        fps=fps,
         layout=methods.layout,
         shots=methods.shots,
-        clips=methods.clips,
+        clips={
+            name: at_rate(frames, methods.rates.get(name), fps, request.frames)
+            for name, frames in methods.clips.items()
+        },
         masks=methods.masks,
     )
 
@@ -115,7 +120,7 @@ class KeepLook(io.ComfyNode):
                 ),
                 _part("start", 0.0, "From which part of the way, 0 (noise) to 1 (picture).", advanced=True),
                 _part("end", 1.0, "Up to which part of the way. Ending early saves calls.", advanced=True),
-                inputs.seed("The seed of the earlier shot, if it is to start from its noise.", rolls=False),
+                inputs.seed("The seed that the earlier shot was made from; its own noise suits best.", rolls=False),
             ],
         )
 
@@ -154,10 +159,9 @@ class SameBackground(io.ComfyNode):
             ["consistency", "background", "place"],
             [
                 *_past("whose background is kept"),
-                *_box("The part that is left alone, where the actors are"),
+                *_box("The part that is left alone, where either shot has its actors", (0.25, 0.25, 0.5, 0.75)),
                 _part("strength", 0.6, "0 leaves the shot alone, 1 is the earlier background itself."),
                 _part("end", 0.5, "Up to which part of the way.", advanced=True),
-                inputs.seed("The seed of the earlier shot.", rolls=False),
             ],
         )
 
@@ -174,7 +178,6 @@ class SameBackground(io.ComfyNode):
         height: float,
         strength: float,
         end: float,
-        seed: int,
         methods: Methods | None = None,
     ) -> io.NodeOutput:
         earlier = _earlier(model, history, shot)
@@ -187,12 +190,13 @@ class SameBackground(io.ComfyNode):
         )
 
 
-def _box(what: str) -> list[Any]:
+def _box(what: str, box: tuple[float, float, float, float]) -> list[Any]:
+    left, top, width, height = box
     return [
-        _part("left", 0.0, f"{what}: its left edge, 0 to 1 of the picture."),
-        _part("top", 0.0, "Its upper edge."),
-        _part("width", 1.0, "Its width, 0 to 1 of the picture."),
-        _part("height", 1.0, "Its height."),
+        _part("left", left, f"{what}: its left edge, 0 to 1 of the picture."),
+        _part("top", top, "Its upper edge."),
+        _part("width", width, "Its width, 0 to 1 of the picture."),
+        _part("height", height, "Its height."),
     ]
 
 
@@ -260,7 +264,7 @@ class EditClip(io.ComfyNode):
                 io.MultiType.Input(
                     "clip",
                     types=[io.Image, io.Video],
-                    tooltip="The clip to begin with, as long as the shot; a longer one is cut.",
+                    tooltip="The clip to begin with, as long as the shot or longer; a VIDEO at the model's rate.",
                 ),
                 _part("strength", 0.6, "0 = the clip itself, 1 = a new one (within the mask)."),
                 io.Combo.Input(
@@ -282,7 +286,9 @@ class EditClip(io.ComfyNode):
         masks = {}
         if mask is not None:
             settings["mask"], masks["the mask"] = "the mask", host.mask_of(mask)
-        return _with(methods, "edit", settings, clips={"the clip": host.frames_of(clip)[0]}, masks=masks)
+        frames, rate = host.frames_of(clip)
+        rates = {} if rate is None else {"the clip": rate}
+        return _with(methods, "edit", settings, clips={"the clip": frames}, rates=rates, masks=masks)
 
 
 class StartAndEnd(io.ComfyNode):
@@ -294,8 +300,8 @@ class StartAndEnd(io.ComfyNode):
             "The shot begins or ends with a picture of yours, or both.",
             ["first frame", "last frame", "image to video", "key frame", "interpolate"],
             [
-                io.Image.Input("start", optional=True, tooltip="The first picture. Open: free."),
-                io.Image.Input("end", optional=True, tooltip="The last picture. Open: free."),
+                io.Image.Input("start", optional=True, tooltip="The first picture (of a batch its first). Open: free."),
+                io.Image.Input("end", optional=True, tooltip="The last picture (of a batch its first). Open: free."),
                 _part(
                     "strength",
                     1.0,
@@ -361,7 +367,7 @@ class PlaceInBox(io.ComfyNode):
             ["layout", "region", "box", "regional prompt"],
             [
                 io.String.Input("words", default="", tooltip="Who or what: words as the prompt has them."),
-                *_box("The box at the shot's start"),
+                *_box("The box at the shot's start", (0.0, 0.0, 0.5, 1.0)),
                 _part("end_left", 0.0, "The left edge at the shot's end, where it moves.", advanced=True),
                 _part("end_top", 0.0, "The upper edge at the shot's end.", advanced=True),
                 io.Boolean.Input("moves", default=False, tooltip="Whether the box moves to its end.", advanced=True),

@@ -117,14 +117,15 @@ class Tokens:
 class Methods:
     """MPVG_METHODS: how a shot is made, by the names and settings of a storyboard's `method`.
 
-    What was given by hand goes by name: earlier shots, seeds, clips (uint8 [T, H, W, 3]), masks (bool [T, H, W]); and
-    the boxes of a layout.
+    What was given by hand goes by name: earlier shots, seeds, clips (uint8 [T, H, W, 3]) with the frames a second of
+    those that have a rate, masks (bool [T, H, W]); and the boxes of a layout.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     shots: Mapping[str, EarlierShot] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
     clips: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     layout: tuple[PlacedBox, ...] = ()
 
@@ -135,6 +136,7 @@ class Methods:
             shots={**self.shots, **given.get("shots", {})},
             seeds={**self.seeds, **given.get("seeds", {})},
             clips={**self.clips, **given.get("clips", {})},
+            rates={**self.rates, **given.get("rates", {})},
             masks={**self.masks, **given.get("masks", {})},
             layout=given.get("layout", self.layout),
         )
@@ -143,7 +145,7 @@ class Methods:
         """A hash of all of it; '' for none."""
         if not self.settings:
             return ""
-        told = sorted(self.settings.items()), sorted(self.seeds.items()), self.layout
+        told = sorted(self.settings.items()), sorted(self.seeds.items()), sorted(self.rates.items()), self.layout
         digest = hashlib.sha256(repr(told).encode())
         for name, model in sorted(self.shots.items()):
             digest.update(f"{name} {model.text.ids.tolist()}".encode())

@@ -24,12 +24,20 @@ def fit_footage(
     """
     if frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
         raise InputError(Problem("footage", f"has shape {list(frames.shape)}", "[frames, height, width, 3]"))
-    if fps is not None and not 0 < fps < 10_000:
-        raise InputError(Problem("footage", f"has {fps} frames a second", "more than 0"))
-    count = len(frames)
-    rate = 1.0 if fps is None else fps / limits.fps
-    wanted = np.minimum(np.rint(np.arange(limits.max_frames) * rate).astype(int), count)
-    chosen = [int(index) for index in wanted if index < count]
+    chosen = at_rate(frames, fps, limits.fps, limits.max_frames)
     length = longest_length(len(chosen), limits.frame_step)
     width, height = size or (limits.width, limits.height)
-    return np.stack([covering(frames[index], width, height) for index in chosen[:length]])
+    return np.stack([covering(frame, width, height) for frame in chosen[:length]])
+
+
+def at_rate(frames: NDArray[np.uint8], fps: float | None, wanted: float, most: int) -> NDArray[np.uint8]:
+    """Of frames [n, ...] at `fps` a second the first that are shown at `wanted` a second, `most` at most.
+
+    fps None: they are at that rate. Raises InputError for a rate that is none.
+    """
+    if fps is None:
+        return frames[:most]
+    if not 0 < fps < 10_000:
+        raise InputError(Problem("footage", f"has {fps} frames a second", "more than 0"))
+    numbers = np.rint(np.arange(most) * fps / wanted).astype(int)
+    return frames[numbers[numbers < len(frames)]]

@@ -72,8 +72,9 @@ class Asked:
     """A take to be made, and what its methods are built from.
 
     label: what errors call it. text: its first prompt; spans: the prompts of a take of several shots. frames: pixel
-    frames of the whole take. shots: the earlier ones that methods name; seeds: of their noise, by name. clips, masks: frames uint8 [T, H, W, 3] and
-    masks bool [1 or T, H, W] that are given by hand in place of files of these names; files: where the others lie.
+    frames of the whole take. shots: the earlier ones that methods name; seeds: of their noise, by name. clips, masks:
+    frames uint8 [T, H, W, 3] and masks bool [1 or T, H, W] that are given by hand in place of files of these names;
+    files: where the others lie.
     """
 
     backbone: Backbone
@@ -289,17 +290,21 @@ def _begun(asked: Asked, settings: Edit, latents: Tensor, source_text: TextEmbed
 
 def _footage(asked: Asked, name: str) -> np.ndarray:
     """The first frames of a clip, as many as the shot has, at its rate and size: uint8 [T, H, W, 3]."""
-    if name in asked.clips:
-        return np.stack([covering(frame, asked.width, asked.height) for frame in asked.clips[name][: asked.frames]])
-    file = asked.files[name]
     frames = list[np.ndarray]()
-    with closing(read_frames(file)) as stream:
-        for time, frame in stream:
-            while len(frames) < asked.frames and time >= len(frames) / asked.fps - _EARLY:
-                frames.append(covering(frame, asked.width, asked.height))
-            if len(frames) == asked.frames:
-                return np.stack(frames)
-    what = f"{file.name} gives {len(frames)} frames at {asked.fps} a second"
+    if name in asked.clips:
+        called = name
+        frames += [covering(frame, asked.width, asked.height) for frame in asked.clips[name][: asked.frames]]
+    else:
+        called = asked.files[name].name
+        with closing(read_frames(asked.files[name])) as stream:
+            for time, frame in stream:
+                while len(frames) < asked.frames and time >= len(frames) / asked.fps - _EARLY:
+                    frames.append(covering(frame, asked.width, asked.height))
+                if len(frames) == asked.frames:
+                    break
+    if len(frames) == asked.frames:
+        return np.stack(frames)
+    what = f"{called} gives {len(frames)} frames at {asked.fps} a second"
     raise InputError(Problem("edit", what, f"{asked.frames}, the shot's", "shorten the shot or take a longer video"))
 
 

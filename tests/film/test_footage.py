@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpvg_core.errors import InputError
-from mpvg_core.film.footage import fit_footage
+from mpvg_core.film.footage import at_rate, fit_footage
 from mpvg_core.storyboard.plan import ModelLimits
 
 LIMITS = ModelLimits("toy", 17, 8, 8, 32, 16, 16, 10, len)
@@ -38,3 +38,15 @@ def test_pictures_are_scaled_to_cover_the_size_and_cut_in_the_middle() -> None:
 def test_footage_without_a_frame_is_refused() -> None:
     with pytest.raises(InputError, match="footage"):
         fit_footage(np.zeros((0, 16, 32, 3), np.uint8), LIMITS)
+
+
+def test_of_a_clip_at_another_rate_the_frames_of_the_wanted_moments_are_taken() -> None:
+    def numbers(count: int, fps: float | None) -> list[int]:
+        return [int(frame[0, 0, 0]) for frame in at_rate(numbered(count), fps, 8, 5)]
+
+    assert numbers(60, 24) == [0, 3, 6, 9, 12]
+    assert numbers(60, 4) == [0, 0, 1, 2, 2]
+    assert numbers(7, 24) == [0, 3, 6]
+    assert numbers(60, None) == [0, 1, 2, 3, 4]
+    with pytest.raises(InputError, match="0 frames a second"):
+        at_rate(numbered(9), 0.0, 8, 5)
