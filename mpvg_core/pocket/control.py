@@ -53,6 +53,7 @@ from .language import tell
 from .latents import LatentBasis
 from .reader import agreement, read_clip
 from .transitions import measured_basis
+from .trial import actors_truth
 from .world import FRAMES, SIZE, Scene, background, draw_scene, draw_story
 
 Kind = Literal["silhouettes", "boxes", "edges"]
@@ -69,16 +70,9 @@ _KEYS = 5  # boxes of a track, as many as a layout by hand may have
 # ------------------------------------------------------------------------------------------------------------ structure
 
 
-def actors_mask(scene: Scene, clip: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which pixels [T, 64, 64] of a clip differ from the scene's empty place."""
-    empty = (background(scene.place, scene.mirrored) + 0.5).astype(np.int16)
-    differs: NDArray[np.bool_] = (np.abs(clip.astype(np.int16) - empty) > 8).any(-1)
-    return differs
-
-
 def actor_tracks(scene: Scene, clip: NDArray[np.uint8]) -> list[Track]:
     """A box for each role from left to right, at _KEYS times: what the actor covers within half a beat."""
-    mask, count = actors_mask(scene, clip), len(scene.roles)
+    mask, count = actors_truth(scene, clip), len(scene.roles)
     found = []
     for lane in range(count):
         left, right = round(SIZE * lane / count), round(SIZE * (lane + 1) / count)
@@ -86,7 +80,7 @@ def actor_tracks(scene: Scene, clip: NDArray[np.uint8]) -> list[Track]:
         for key in range(_KEYS):
             time = key / (_KEYS - 1)
             frame = round(time * (len(clip) - 1))
-            covered = mask[max(frame - _BEAT, 0) : frame + _BEAT + 1, :, left:right].any(0)
+            covered: NDArray[np.bool_] = mask[max(frame - _BEAT, 0) : frame + _BEAT + 1, :, left:right].any(0)
             rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
             if not len(rows):
                 continue  # it has left the picture
@@ -107,7 +101,7 @@ def draw_structure(
     layout it is, not who: `order` of the actors in the layout, by default from left to right. edges: of everything.
     """
     if kind == "silhouettes":
-        mask = actors_mask(scene, clip).astype(np.uint8) * np.uint8(255)
+        mask = actors_truth(scene, clip).astype(np.uint8) * np.uint8(255)
         return np.repeat(mask[..., None], 3, axis=-1)
     if kind == "edges":
         return canny_clip(clip)
@@ -230,7 +224,7 @@ def followed(scenes: Sequence[Scene], clips: Sequence[NDArray[np.uint8]]) -> Fol
     """Figures of clips that were to follow these scenes."""
     overlaps, agreed = [], []
     for scene, clip in zip(scenes, clips, strict=True):
-        wanted, found = actors_mask(scene, draw_scene(scene)), _drawn_actors(scene, clip)
+        wanted, found = actors_truth(scene, draw_scene(scene)), _drawn_actors(scene, clip)
         overlaps.append(float((wanted & found).sum() / max((wanted | found).sum(), 1)))
         agreed.append(agreement(read_clip(clip), scene))
     return Followed(

@@ -13,13 +13,13 @@ from mpvg_core.pocket.control import (
     KINDS,
     ControlBatches,
     actor_tracks,
-    actors_mask,
     control_scenes,
     draw_structure,
     followed,
     vary,
 )
 from mpvg_core.pocket.latents import LatentBasis
+from mpvg_core.pocket.trial import actors_truth
 from mpvg_core.pocket.world import MOTIONS, PLACES, SIZE, Look, Role, Scene, draw_scene
 from mpvg_core.storyboard.layout import box_at
 
@@ -43,7 +43,7 @@ def test_structure_is_a_clip_like_the_shot_and_does_not_tell_colours(kind) -> No
 
 
 def test_silhouettes_are_where_the_actors_are_whatever_the_place() -> None:
-    masks = [actors_mask(scene(place=place), draw_scene(scene(place=place))) for place in PLACES]
+    masks = [actors_truth(scene(place=place), draw_scene(scene(place=place))) for place in PLACES]
     assert 0.03 < masks[0].mean() < 0.3
     for mask in masks[1:]:
         assert (mask != masks[0]).mean() < 0.01
@@ -53,7 +53,7 @@ def test_silhouettes_are_where_the_actors_are_whatever_the_place() -> None:
 def test_a_box_follows_each_actor_and_holds_it(motion) -> None:
     some = scene(motion, shapes=("circle", "star"))
     clip = draw_scene(some)
-    tracks, mask = actor_tracks(some, clip), actors_mask(some, clip)
+    tracks, mask = actor_tracks(some, clip), actors_truth(some, clip)
     assert len(tracks) == 2
     rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE
     for frame in range(17):
