@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..backbone.interface import Backbone, ClipFeatures
+from ..diffusion.guidance import Segment
 from ..diffusion.inject import HistoryConditioning
 from ..diffusion.sampler import StepInfo
 from ..errors import InputError, MPVGError
@@ -21,6 +23,8 @@ from ..history.adapter import HistoryAdapter, require_fit
 from ..history.decouple import HistoryTokens
 from ..history.history import PastShot, PromptHistory
 from ..methods.codenoise import PromptSpan
+from ..methods.sub_histories import Parts, family
+from ..methods.technique import Technique
 from ..storyboard.plan import FilmPlan
 from ..storyboard.words import shot_label
 from .assemble import clip_record
@@ -31,7 +35,7 @@ from .route import Errand, departures, plan_route
 from .settings import FilmSettings
 from .shoot import ClipRequest, OnStep, conditioning, shoot_clip
 from .takes import CLIP, Take, TakeStore
-from .techniques import Asked, Model, Ways, ways_of
+from .techniques import Asked, Model, filled_in, ways_of
 from .tensors import clip_features, read_latent, set_aside, taken_up, write_latent
 from .video import VideoWriter
 
@@ -102,8 +106,7 @@ class Filming:
             return take
         parts = [self.errands[part] for part in errand.together]
         try:
-            latent, seconds, ways = self._latent(parts)
-            for part, made in self._keep(parts, latent, seconds, ways):
+            for part, made in self._keep(parts, *self._latent(parts)):
                 self._takes[part.number - 1] = made
                 self.on_event(FilmEvent("done", part.number, part.shot.name, take=made.id))
         except InputError:
@@ -132,51 +135,60 @@ class Filming:
         assert take is not None, "the route films every shot that another needs"
         return take
 
-    def _latent(self, parts: Sequence[Errand]) -> tuple[Tensor, float, Ways]:
-        """The latent [F, C, h, w] of a continuous take, the seconds it took, and the ways it was made.
+    def _latent(self, parts: Sequence[Errand]) -> tuple[Tensor, float, Iterator[Any]]:
+        """The latent [F, C, h, w] of a continuous take, the seconds it took, and the take's frames as they come.
 
-        One that waits to be decoded is not made again.
+        A latent that waits to be decoded is not made again.
         """
-        first, backbone, settings = parts[0], self.backbone, self.settings
-        shot, seconds = first.shot, 0.0
-        lengths = latent_lengths([part.shot.frames for part in parts], backbone.temporal_compression)
+        first, settings = parts[0], self.settings
+        lengths = latent_lengths([part.shot.frames for part in parts], self.backbone.temporal_compression)
         asked = self._asked(parts, lengths)
         ways = ways_of(asked)
         waiting = self.store.sampled(parts[-1].id)  # it goes with the last of the takes
         for part in parts:
             self.on_event(FilmEvent("start", part.number, part.shot.name, steps=settings.steps))
-        if (latent := taken_up(waiting)) is not None:
-            for part in parts:
-                self.on_event(FilmEvent("step", part.number, part.shot.name, settings.steps, settings.steps))
-            return latent.to(device=backbone.device, dtype=backbone.dtype), seconds, ways
-        started = time.perf_counter()
 
         def on_step(info: StepInfo) -> None:
             if self.on_step is not None:
                 self.on_step(info)
-            self.on_event(FilmEvent("step", first.number, shot.name, info.index + 1, info.steps))
+            self.on_event(FilmEvent("step", first.number, first.shot.name, info.index + 1, info.steps))
 
-        latent = shoot_clip(
-            backbone,
-            ClipRequest(
-                seed=shot.seed,
-                frames=asked.frames,
-                width=shot.width,
-                height=shot.height,
-                steps=settings.steps,
-                scheduler=settings.scheduler,
-                batched=settings.batched,
-                guidance=settings.guidance,
-            ),
-            self._texts[shot.full_prompt],
-            self._texts[shot.negative],
-            None if asked.spans else self._conditioning(first),
-            techniques=ways.techniques,
-            on_step=on_step,
-            interrupt=self.interrupt,
-        )
-        set_aside(latent, waiting, self.store.scratch)
-        return latent, time.perf_counter() - started, ways
+        conditioning = None if asked.spans else self._conditioning(first)
+        parts_remembered, segments = self._family(first)
+        guidance = replace(settings.guidance, segments=(*settings.guidance.segments, *segments))
+
+        def shoot(seed: int, techniques: Sequence[Technique] = ()) -> Tensor:
+            return shoot_clip(
+                self.backbone,
+                ClipRequest(
+                    seed=seed,
+                    frames=asked.clip_frames,
+                    width=asked.width,
+                    height=asked.height,
+                    steps=settings.steps,
+                    scheduler=settings.scheduler,
+                    batched=settings.batched,
+                    guidance=guidance,
+                ),
+                asked.text,
+                self._texts[first.shot.negative],
+                conditioning,
+                techniques=(*ways.techniques, *techniques),
+                parts=parts_remembered,
+                on_step=on_step,
+                interrupt=self.interrupt,
+            )
+
+        started, latent = time.perf_counter(), taken_up(waiting)
+        if latent is None:
+            latent = shoot(asked.seed)
+            set_aside(latent, waiting, self.store.scratch)
+        else:
+            latent = latent.to(device=self.backbone.device, dtype=self.backbone.dtype)
+            for part in parts:
+                self.on_event(FilmEvent("step", part.number, part.shot.name, settings.steps, settings.steps))
+        frames = filled_in(asked, latent, shoot) if asked.method.infill else self.backbone.decode(latent)
+        return latent, time.perf_counter() - started, ways.finish(frames) if ways.finish else frames
 
     def _asked(self, parts: Sequence[Errand], lengths: Sequence[range]) -> Asked:
         """What a take's methods are built from."""
@@ -214,12 +226,20 @@ class Filming:
         remembered = _remembered(errand, self._history(errand), self.adapter)
         return conditioning(self.adapter, remembered, self.backbone.device)
 
+    def _family(self, errand: Errand) -> tuple[Parts, tuple[Segment, ...]]:
+        """Parts of what a shot remembers, and the pulls towards them, where its methods ask for them."""
+        how, adapter = errand.shot.method.history_parts, self.adapter
+        if not how or adapter is None or errand.selection is None:
+            return {}, ()
+        ages = [memory.age for memory in errand.memories]
+        history = self._history(errand)
+        return family(adapter, history, errand.text, errand.selection, ages, how, errand.shot.seed)
+
     def _keep(
-        self, parts: Sequence[Errand], latent: Tensor, seconds: float, ways: Ways
+        self, parts: Sequence[Errand], latent: Tensor, seconds: float, chunks: Iterator[Any]
     ) -> Iterator[tuple[Errand, Take]]:
-        """Decode a take's latent as the frames come, and store of each of its shots the latent and the clip."""
-        chunks: Iterator[Any] = iter(self.backbone.decode(latent))
-        frames = Parted(ways.finish(chunks) if ways.finish else chunks)
+        """Store of each shot of a take the latent and, as its frames come, the clip."""
+        frames = Parted(chunks)
         lengths = latent_lengths([part.shot.frames for part in parts], self.backbone.temporal_compression)
         for part, own in zip(parts, lengths, strict=True):
             shot, started = part.shot, time.perf_counter()

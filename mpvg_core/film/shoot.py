@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -64,11 +64,14 @@ def shoot_clip(
     history: HistoryConditioning | None = None,
     *,
     techniques: Sequence[Technique] = (),
+    parts: Mapping[str, HistoryConditioning | None] | None = None,
     on_step: OnStep | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> Tensor:
-    """The clip's latent [F, C, h, w], made with all `techniques`; see `diffusion.sampler.sample` for callbacks and
-    errors."""
+    """The clip's latent [F, C, h, w], made with all `techniques`; parts: sub-histories by name.
+
+    See `diffusion.sampler.sample` for callbacks and errors.
+    """
     side = backbone.spatial_compression
     frames = latent_frames(request.frames, backbone.temporal_compression)
     shape = (1, frames, backbone.latent_channels, request.height // side, request.width // side)
@@ -80,6 +83,7 @@ def shoot_clip(
         request.guidance,
         batched=request.batched,
         interrupt=interrupt,
+        parts=parts or {},
     )
     stepper = Stepper(backbone.new_scheduler(request.scheduler), request.steps, step_generator(request.seed))
     noise = shot_noise(request.seed, shape, backbone.device, backbone.dtype)

@@ -23,7 +23,7 @@ from ..methods.causal import causal_attention
 from ..methods.codenoise import PromptSpan, codenoise
 from ..methods.edit import latent_mask, masked_edit, paste, video_to_video, video_to_video_by_inversion
 from ..methods.freenoise import freenoise
-from ..methods.infill import bridge_latents, bridged, start_end
+from ..methods.infill import Segment, bridge_latents, bridged, infill, plan_infill, start_end
 from ..methods.keep_look import keep_look, look_tokens
 from ..methods.noises import moving_noise, path, same_background, shared_noise
 from ..methods.regions import Region, regions
@@ -45,6 +45,7 @@ from ..storyboard.method import (
     SharedNoise,
     Windows,
 )
+from ..storyboard.seeds import shot_seed
 from ..storyboard.words import shot_label
 from .pictures import covering, read_picture
 from .reading import read_frames
@@ -95,10 +96,16 @@ class Asked:
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
+    def clip_frames(self) -> int:
+        """Pixel frames of the latent: all, or those of the coarse clip that others are filled into."""
+        infill = self.method.infill
+        return infill.clip_length(self.frames) if infill else self.frames
+
+    @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """Of the take's latents."""
         side, model = self.backbone.spatial_compression, self.backbone
-        frames = latent_frames(self.frames, model.temporal_compression)
+        frames = latent_frames(self.clip_frames, model.temporal_compression)
         return 1, frames, model.latent_channels, self.height // side, self.width // side
 
 
@@ -144,6 +151,23 @@ def ways_of(asked: Asked) -> Ways:
             replace(problem, where=f"{asked.label}: {problem.where}") for problem in error.problems
         ) from error
     return Ways(tuple(found), finish)
+
+
+def filled_in(asked: Asked, coarse: Tensor, shoot: Callable[[int, Sequence[Technique]], Tensor]) -> Frames:
+    """The frames of a shot that is made coarse to fine, from the latents [F, C, h, w] of its coarse clip.
+
+    shoot: a clip's latents from its seed, with the techniques that hold its ends. Raises what `plan_infill` raises.
+    """
+    how = asked.method.infill
+    assert how, "the shot is made coarse to fine"
+
+    def of_level(segments: Sequence[Segment], held: Sequence[Technique]) -> Tensor:
+        if segments[0].level == 0:
+            return coarse[None]
+        return torch.stack([shoot(shot_seed(asked.seed, segment.name), held) for segment in segments])
+
+    plan = plan_infill(asked.clip_frames, how.depth, how.keys)
+    return infill(plan, of_level, asked.backbone, strength=how.strength)
 
 
 def _windows(asked: Asked, settings: Windows | None) -> list[Technique]:

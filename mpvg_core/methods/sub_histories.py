@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from ..backbone.interface import ClipFeatures, TextEmbedding
+from ..diffusion.guidance import Segment
 from ..diffusion.inject import HistoryConditioning
 from ..errors import InputError, Problem
 from ..history.adapter import HistoryAdapter
 from ..history.history import PromptHistory
 from ..history.select import TokenSelection
+from ..storyboard.method import HistoryParts
 
+LESS_DETAIL = "in less detail"
 Parts = dict[str, HistoryConditioning | None]
 
 
@@ -24,13 +27,15 @@ def in_spans(
     current: TextEmbedding,
     selection: TokenSelection,
     spans: Sequence[Sequence[int]],
+    ages: Sequence[int] | None = None,
 ) -> Parts:
     """One sub-history for each span of past shots (HG-t): long and short ones, or overlapping short ones.
 
-    spans: positions in `history`, oldest first. The same shots twice are one sub-history. Shots keep their age. What
-    nothing was selected of is None. Raises InputError for a shot that is not there.
+    spans: positions in `history`, oldest first. The same shots twice are one sub-history. ages: how many shots ago each
+    of the history was, which it keeps (None: the last was 1, the one before 2, …). What nothing was selected of is
+    None. Raises InputError for a shot that is not there.
     """
-    ages = list(range(len(history), 0, -1))
+    ages = list(range(len(history), 0, -1)) if ages is None else ages
     parts: Parts = {}
     for span in spans:
         chosen = sorted(set(span))
@@ -59,6 +64,7 @@ def in_less_detail(
     noise: float = 0.0,
     pool: int = 1,
     seed: int = 0,
+    ages: Sequence[int] | None = None,
 ) -> HistoryConditioning | None:
     """The whole history without its fine detail (HG-f): guidance towards it strengthens what is coarse alone, so that
     motion survives strong guidance.
@@ -75,7 +81,30 @@ def in_less_detail(
         raise InputError(problems)
     generator = torch.Generator().manual_seed(seed)
     shots = tuple(replace(shot, clip=_coarse(shot.clip, noise, pool, generator)) for shot in history)
-    return _conditioning(adapter, PromptHistory(shots), current, selection, None)
+    return _conditioning(adapter, PromptHistory(shots), current, selection, None if ages is None else list(ages))
+
+
+def family(
+    adapter: HistoryAdapter,
+    history: PromptHistory,
+    current: TextEmbedding,
+    selection: TokenSelection,
+    ages: Sequence[int],
+    how: HistoryParts,
+    seed: int,
+) -> tuple[Parts, tuple[Segment, ...]]:
+    """The sub-histories that a storyboard asks for, and the pulls towards them."""
+    newest = list(range(len(history)))[::-1]
+    spans = [newest[start : start + how.shots_each] for start in range(0, len(newest), how.shots_each)]
+    parts = in_spans(adapter, history, current, selection, spans, ages) if how.scale else {}
+    segments = [Segment(how.scale, name, interval=how.interval) for name in parts]
+    if how.coarse:
+        coarse = in_less_detail(
+            adapter, history, current, selection, noise=how.noise, pool=how.pool, seed=seed, ages=ages
+        )
+        parts[LESS_DETAIL] = coarse
+        segments.append(Segment(how.coarse, LESS_DETAIL, interval=how.interval))
+    return parts, tuple(segments)
 
 
 def _coarse(clip: ClipFeatures, noise: float, pool: int, generator: torch.Generator) -> ClipFeatures:

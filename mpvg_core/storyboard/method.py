@@ -170,6 +170,44 @@ class Ends(Settings):
         return tuple(file for file in (self.start, self.end) if file is not None)
 
 
+class Infill(Settings):
+    """Coarse to fine: the shot as written gives key frames, and clips of the same length are filled in between them.
+
+    depth: levels below the first clip. keys: key frames a clip gives, K - 1 of its L - 1 frames apart; the shot has
+    (L - 1)(K - 1)^depth + 1 frames. strength: of the clips between; below 1 their look keeps closer to the key frames.
+    """
+
+    main: ClassVar[str] = "depth"
+    depth: Annotated[int, Strict(), Field(ge=1, le=6)] = 1
+    keys: Annotated[int, Strict(), Field(ge=2, le=1000)] = 3
+    strength: Part = 0.9
+
+    def frames(self, length: int) -> int:
+        """The frames of the shot whose clips have `length`."""
+        return int((length - 1) * (self.keys - 1) ** self.depth + 1)
+
+    def clip_length(self, frames: int) -> int:
+        """The length of the clips of a shot with so many frames."""
+        return int((frames - 1) // (self.keys - 1) ** self.depth + 1)
+
+
+class HistoryParts(Settings):
+    """Pulls towards parts of what is remembered, beside the whole: the history guidance family (DFoT).
+
+    scale: of each pull. shots_each: how many remembered shots make a part, from the newest on (HG-t). noise, pool: one
+    more part with all shots in less detail (HG-f), noised by 0..1 and averaged over so many neighbours; its scale is
+    `coarse`. interval: of the steps, 0..1.
+    """
+
+    main: ClassVar[str] = "scale"
+    scale: Annotated[float, Field(ge=-20, le=20)] = 0.5
+    shots_each: Annotated[int, Strict(), Field(ge=1, le=1000)] = 1
+    coarse: Annotated[float, Field(ge=-20, le=20)] = 0.0
+    noise: Part = 0.3
+    pool: Annotated[int, Strict(), Field(ge=1, le=16)] = 2
+    interval: Interval = (0.0, 1.0)
+
+
 class Causal(Settings):
     """Experimental: frames see only earlier ones, `window` latent frames back (None = all)."""
 
@@ -221,6 +259,8 @@ class Method(BaseModel):
     moving_noise: Annotated[Annotated[MovingNoise, ON] | Off, CHOICE, _short(MovingNoise)] = None
     edit: Annotated[Annotated[Edit, ON] | Off, CHOICE, _short(Edit)] = None
     ends: Annotated[Annotated[Ends, ON] | Off, CHOICE, _short(Ends)] = None
+    infill: Annotated[Annotated[Infill, ON] | Off, CHOICE, _short(Infill)] = None
+    history_parts: Annotated[Annotated[HistoryParts, ON] | Off, CHOICE, _short(HistoryParts)] = None
     regions: Annotated[Annotated[Regions, ON] | Off, CHOICE, _short(Regions)] = None
     causal: Annotated[Annotated[Causal, ON] | Off, CHOICE, _short(Causal)] = None
 
@@ -268,6 +308,8 @@ METHODS: Mapping[str, type[Settings]] = {
     "moving_noise": MovingNoise,
     "edit": Edit,
     "ends": Ends,
+    "infill": Infill,
+    "history_parts": HistoryParts,
     "regions": Regions,
     "causal": Causal,
 }

@@ -232,11 +232,27 @@ class _Planning:
             note = f"longer than the {longest} frames of model '{self.limits.model}': made in overlapping windows"
             length = Length(length.frames, f"{length.note}; {note}" if length.note else note)
         if self.takes[index].start == index:
-            return length
+            return self._filled_in(index, length, label)
         if length.frames == 1:
             remedy = "give it more, or join it by a cut"
             self._complain(("shots", index), label, "a smooth transition to a shot of 1 frame", "more frames", remedy)
         return Length(length.frames - 1, length.note)  # its first frame is the last one of the shot before
+
+    def _filled_in(self, index: int, clip: Length, label: str) -> Length:
+        """The length of a shot whose clips have the length `clip`, if it is made coarse to fine."""
+        how = settled_method(self.board.shots, self.takes[index], self.board.method).infill
+        if not how:
+            return clip
+        apart = clip.frames - 1
+        if not apart or apart % (how.keys - 1):
+            fitting = ", ".join(str(n + 1) for n in range(1, apart + 1) if apart % n == 0)
+            what = f"infill with {how.keys} keys of a clip of {clip.frames} frames"
+            expected = f"one of {fitting}" if fitting else "a clip of more than 1 frame"
+            self._complain(("shots", index, "method"), label, what, expected, "change the keys or the length")
+            return clip
+        frames = how.frames(clip.frames)
+        note = f"{frames} frames, filled in between the key frames of a clip of {clip.frames}"
+        return Length(frames, f"{clip.note}; {note}" if clip.note else note)
 
     def _memory(self, index: int, shot: Shot) -> tuple[str, ...]:
         # Shots of one continuous take are made together: there is nothing yet to look back on.
@@ -288,7 +304,7 @@ class _Planning:
             if shot.negative != first.negative:
                 what = "another negative prompt"
                 self._complain(("shots", index, "negative"), label, what, goes_on, "give both the same")
-            for name in ("regions", "edit", "ends"):
+            for name in ("regions", "edit", "ends", "infill"):
                 if name in shot.method.chosen:
                     remedy = "join it by a cut"
                     self._complain(("shots", index), label, f"method {name} in a take of several shots", "", remedy)

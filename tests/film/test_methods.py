@@ -164,3 +164,33 @@ def test_a_locked_part_of_a_take_that_must_be_made_anew_is_refused(tmp_path):
     shots[1] = replace(shots[1], seed=9)
     with pytest.raises(InputError, match="is made in one take with it"):
         make_film(tmp_path, replace(changed, shots=tuple(shots)))
+
+
+def test_a_shot_made_coarse_to_fine_shows_the_key_frames_of_its_first_clip(tmp_path):
+    backbone = FakeBackbone()
+    backbone.encode_clip = lambda frames: torch.stack(
+        [torch.full((4, 8, 8), float(frame.mean())) for frame in frames[::4]]
+    )
+    plan = story_plan({"a": "a red boat"}, frames=17, a=method(infill={"depth": 1, "keys": 3}))
+    film, _ = make_film(tmp_path, plan, backbone)
+    assert len(frames_of(film.shots[0])) == 17
+    assert read_latent(film.shots[0].take).shape[0] == 3  # the coarse clip of 9 frames is what is remembered
+    assert backbone.denoised == 3 * 3 * 2  # three clips, three steps, two conditions
+
+
+def test_parts_of_what_is_remembered_pull_each_by_itself(tmp_path):
+    prompts = {"a": "a red boat", "b": "a green wave", "c": "a red boat a green wave"}
+
+    def filmed(folder, **chosen):
+        backbone = FakeBackbone()
+        film, _ = make_film(folder, story_plan(prompts, c=method(**chosen)), backbone)
+        return backbone.denoised, read_latent(film.shots[2].take)
+
+    calls, plain = filmed(tmp_path / "plain")
+    more, pulled = filmed(tmp_path / "parts", history_parts={"scale": 0.5})
+    assert more == calls + 3 * 2  # two remembered shots, three steps
+    assert not torch.equal(plain, pulled)
+    same, none = filmed(tmp_path / "none", history_parts={"scale": 0.0})
+    assert same == calls and torch.equal(plain, none)
+    whole, _ = filmed(tmp_path / "whole", history_parts={"scale": 0.5, "shots_each": 2})
+    assert whole == calls + 3
