@@ -26,7 +26,7 @@ _LARGE = 2**30  # bytes of weights from which on activations are computed twice 
 def one_shot(
     context: typer.Context,
     clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A video file; of a long one, windows all along it.")],
-    prompt: Annotated[str, typer.Option(help="What the clip shows, in words the model knows.")],
+    prompt: Annotated[str, typer.Option(help="What the clip shows, in full: what it leaves out is learned along.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The tuning, .safetensors; its run is kept in FILE.run.")],
     model: Model = "pocket",
     steps: Annotated[int, typer.Option(help="Steps in all, those before a resume included.")] = 300,

@@ -299,7 +299,7 @@ def require_fit(adapter: TemporalAdapter, transformer: Any) -> None:
         raise MPVGError(f"The temporal adapter was made for {', '.join(made)}; this transformer has {there}.")
 
 
-def _shape(transformer: Any) -> dict[str, int]:
+def _shape(transformer: Any) -> dict[str, Any]:
     config, blocks = transformer.config, transformer.transformer_blocks
     width = blocks[0].attn1.to_q.in_features
     return {"channels": config.out_channels, "patch": config.patch_size, "width": width, "blocks": len(blocks)}
