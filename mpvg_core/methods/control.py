@@ -85,7 +85,8 @@ def control(clip: Tensor, adapter: ControlAdapter | None = None, settings: Contr
     """Follow the control clip with latents `clip` [F, C, h, w], or [B, F, C, h, w]: one for each clip of a batch.
 
     adapter: of a stock model; None for a control model. A window of the clip is shown the window's part. With an
-    adapter, strength 0, steps outside the interval and an untrained adapter are the stock model bit for bit.
+    adapter, strength 0, steps outside the interval and an untrained adapter are the stock model bit for bit. Among
+    techniques it stands after those that change what the model is shown of the clip itself (held frames).
 
     Raises InputError when clip, adapter and model do not fit each other, when the first step is made.
     """

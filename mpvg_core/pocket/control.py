@@ -80,7 +80,7 @@ def actor_tracks(scene: Scene, clip: NDArray[np.uint8]) -> list[Track]:
         for key in range(_KEYS):
             time = key / (_KEYS - 1)
             frame = round(time * (len(clip) - 1))
-            covered: NDArray[np.bool_] = mask[max(frame - _BEAT, 0) : frame + _BEAT + 1, :, left:right].any(0)
+            covered = np.any(mask[max(frame - _BEAT, 0) : frame + _BEAT + 1, :, left:right], axis=0)
             rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
             if not len(rows):
                 continue  # it has left the picture

@@ -15,6 +15,7 @@ from mpvg_core.diffusion.guidance import Branch, HistoryGuidance
 from mpvg_core.diffusion.predict import Call, Guided, Step
 from mpvg_core.diffusion.schedule import Stepper
 from mpvg_core.errors import InputError, MPVGError
+from mpvg_core.methods.causal import held_frames
 from mpvg_core.methods.codenoise import codenoise
 from mpvg_core.methods.control import Control, control, control_latents
 from mpvg_core.methods.control_adapter import (
@@ -237,6 +238,14 @@ def test_a_film_of_windows_follows_a_control_clip(make_backbone, normal, positiv
 
     assert not torch.allclose(filmed(control(long, adapter)), filmed(), atol=1e-2)
     assert torch.equal(filmed(control(long, new_control_adapter(backbone.transformer))), filmed())
+
+
+def test_held_frames_and_a_control_clip_go_together(run, backbone, clip, normal):
+    known, held = normal(5, 3, CHANNELS, 8, 8), torch.tensor([True, False, False])
+    holding = held_frames(known, held)
+    found = run(holding, control(clip, trained(backbone)))
+    assert torch.equal(found[0, 0], known[0])
+    assert not torch.allclose(found, run(holding), atol=1e-2)
 
 
 def test_each_clip_of_a_batch_follows_its_own(backbone, run, noise, clip, normal):
