@@ -202,12 +202,12 @@ def _read(message: str | bytes) -> tuple[str, Any]:
 
 
 def quick(graph: dict[str, Any], steps: int = 1, frames: int = 9) -> dict[str, Any]:
-    """The same graph with as few steps and frames as there can be: how it looks does not matter here."""
+    """The same graph with as few steps and frames as there can be, long shots aside: how it looks does not matter."""
     for node in graph.values():
         inputs = node["inputs"]
         if "steps" in inputs:
             inputs["steps"] = steps
-        if "frames" in inputs and not isinstance(inputs["frames"], list):
+        if "frames" in inputs and not isinstance(inputs["frames"], list) and not inputs["frames"]:
             inputs["frames"] = frames
         if node["class_type"] == "MPVG_Storyboard":
             inputs["text"] = short(inputs["text"], frames)
@@ -215,10 +215,11 @@ def quick(graph: dict[str, Any], steps: int = 1, frames: int = 9) -> dict[str, A
 
 
 def short(board: str, frames: int = 9) -> str:
-    """A board of YAML prompts with a length for each."""
+    """A board of YAML prompts with a length for each that has none."""
     lines = []
-    for line in board.splitlines():
+    following = [*board.splitlines()[1:], ""]
+    for line, after in zip(board.splitlines(), following, strict=True):
         lines.append(line)
-        if line.strip().startswith("- prompt:"):
-            lines.append(f"{' ' * (len(line) - len(line.lstrip()) + 2)}frames: {frames}")
+        if line.strip().removeprefix("- ").startswith("prompt:") and not after.strip().startswith("seconds:"):
+            lines.append(f"{' ' * (line.index('prompt:'))}frames: {frames}")
     return "\n".join(lines) + "\n"
