@@ -47,7 +47,8 @@ _Execute = TypeVar("_Execute", bound=Callable[..., Any])
 
 
 def register_folders() -> None:
-    """Make models/mpvg a place where the host looks for models."""
+    """Make models/mpvg and models/LLM places where the host looks for models."""
+    folder_paths.add_model_folder_path("LLM", str(Path(folder_paths.models_dir) / "LLM"))
     folder_paths.add_model_folder_path(OWN_FOLDER, str(Path(folder_paths.models_dir) / OWN_FOLDER), is_default=True)
 
 
@@ -135,6 +136,19 @@ def encoder_path(name: str) -> Path | None:
     return found
 
 
+def language_model_names() -> list[str]:
+    """The folders of language models in transformers' layout under models/mpvg and models/LLM, none first."""
+    return [NO_FILE, *_language_model_folders()]
+
+
+def language_model_path(name: str) -> Path:
+    """The path of a listed folder. Raises InputError for one that is gone, and for none."""
+    if (found := _language_model_folders().get(name)) is None:
+        where = "the folder of a chat model in transformers' layout under models/LLM"
+        raise InputError(Problem("folder", f"{name!r} is not there", where, "press R to read the list again"))
+    return found
+
+
 def footage_path(text: str) -> Path:
     """A file or folder that the artist names: a whole path, or one inside the input folder.
 
@@ -212,12 +226,21 @@ def _roots(kind: str) -> list[Path]:
 
 
 def _encoder_folders() -> dict[str, Path]:
+    return _folders_with("preprocessor_config.json", "config.json", (OWN_FOLDER, "clip_vision"))
+
+
+def _language_model_folders() -> dict[str, Path]:
+    return _folders_with("generation_config.json", "tokenizer_config.json", (OWN_FOLDER, "LLM"))
+
+
+def _folders_with(file: str, beside: str, kinds: tuple[str, ...]) -> dict[str, Path]:
+    """Folders that hold both files, by their path below the first root that has them."""
     found: dict[str, Path] = {}
-    for kind in (OWN_FOLDER, "clip_vision"):
+    for kind in kinds:
         for root in _roots(kind):
-            for file in sorted(root.glob("**/preprocessor_config.json")):
-                if file.with_name("config.json").is_file() and file.parent != root:
-                    found.setdefault(file.parent.relative_to(root).as_posix(), file.parent)
+            for path in sorted(root.glob(f"**/{file}")):
+                if path.with_name(beside).is_file() and path.parent != root:
+                    found.setdefault(path.parent.relative_to(root).as_posix(), path.parent)
     return found
 
 

@@ -20,8 +20,9 @@ from .methods import (
     Windows,
 )
 from .models import EncodePrompt, LoadModel
-from .sampling import DecodeShot, HistoryCFG, MultiSceneSampler
+from .sampling import CoarseToFine, DecodeShot, HistoryCFG, MultiSceneSampler
 from .storyboard import LoadStoryboard, RerollShot, StoryboardNode, StoryboardShot
+from .writing import WriteStoryboard
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadModel,
@@ -54,4 +55,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     MovingNoise,
     SameBackground,
     CausalAttention,
+    CoarseToFine,
+    WriteStoryboard,
 )

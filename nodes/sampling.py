@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -181,11 +182,7 @@ class MultiSceneSampler(io.ComfyNode):
         from ..mpvg_core.film.techniques import ways_of
 
         backbone, methods = model.backbone, methods or Methods()
-        require_same_model(model, prompt.model, "prompt")
-        if negative is not None:
-            require_same_model(model, negative.model, "negative")
-        if history_tokens is not None:
-            require_same_model(model, history_tokens.model, "history_tokens")
+        _require_one_model(model, prompt, negative, history_tokens)
         limits = backbone.limits()
         request = ClipRequest(
             seed=seed,
@@ -217,6 +214,126 @@ class MultiSceneSampler(io.ComfyNode):
                 interrupt=host.interrupt,
             )
             return io.NodeOutput({"samples": backbone.to_stock(latent).cpu()})
+
+
+class CoarseToFine(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MPVG_CoarseToFine",
+            display_name="Coarse to Fine (MPVG)",
+            category="MPVG/other ways",
+            description="A long shot from a short one: its pictures are key frames, and clips are filled in between.",
+            search_aliases=["nuwa-xl", "interpolate", "key frames", "long video", "extend"],
+            inputs=[
+                inputs.filming_model(),
+                sockets.Prompt.Input("prompt", tooltip="What the shot shows."),
+                io.Latent.Input("latent", tooltip="The coarse clip of the sampler: it spans the whole shot."),
+                inputs.seed("The clips in between derive theirs from it."),
+                io.Int.Input(
+                    "keys",
+                    default=3,
+                    min=2,
+                    max=1000,
+                    tooltip="Key frames a clip gives, first and last among them: of 49 frames 3, 4, 5, 7, 9, 13, …, "
+                    "of 17 frames 3, 5, 9 or 17. The shot becomes (keys - 1) times as long for each level.",
+                ),
+                io.Int.Input("depth", default=1, min=1, max=6, tooltip="How many times clips are filled in."),
+                io.Float.Input(
+                    "strength",
+                    default=0.9,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Of the clips in between; below 1 their look keeps closer to the key frames.",
+                ),
+                inputs.steps("Denoising steps of each clip."),
+                inputs.scheduler(),
+                sockets.HistoryTokensSocket.Input(
+                    "history_tokens", optional=True, tooltip="What the shot remembers. Open: nothing."
+                ),
+                inputs.guidance(),
+                sockets.Prompt.Input(
+                    "negative", optional=True, tooltip="What the shot should not show. Open: the empty prompt."
+                ),
+            ],
+            outputs=[
+                io.Image.Output("images", display_name="images", tooltip="The frames of the whole shot."),
+                io.Video.Output("video", display_name="video", tooltip="The shot at the model's rate, without sound."),
+            ],
+        )
+
+    @classmethod
+    @host.plain_words
+    def execute(
+        cls,
+        model: FilmModel,
+        prompt: EncodedPrompt,
+        latent: dict[str, Any],
+        seed: int,
+        keys: int,
+        depth: int,
+        strength: float,
+        steps: int,
+        scheduler: str,
+        history_tokens: Tokens | None = None,
+        guidance: Any = None,
+        negative: EncodedPrompt | None = None,
+    ) -> io.NodeOutput:
+        from ..mpvg_core.film.shoot import ClipRequest, conditioning, shoot_clip
+        from ..mpvg_core.film.techniques import filled_in
+
+        backbone = model.backbone
+        _require_one_model(model, prompt, negative, history_tokens)
+        coarse = backbone.from_stock(latent["samples"])
+        side, times = backbone.spatial_compression, backbone.temporal_compression
+        request = ClipRequest(
+            seed=seed,
+            frames=1 + times * (coarse.shape[0] - 1),
+            width=coarse.shape[3] * side,
+            height=coarse.shape[2] * side,
+            steps=steps or model.steps,
+            scheduler=scheduler,
+            guidance=guidance or model.guidance(),
+        )
+        settings = {"infill": {"depth": depth, "keys": keys, "strength": strength}}
+        frames = (request.frames - 1) * (keys - 1) ** depth + 1
+        asked = asked_of(Methods(settings), model, prompt, replace(request, frames=frames))
+        progress = host.Progress(request.steps)
+        with host.reading(backbone):
+            against = negative.text if negative is not None else backbone.encode_text([""])[0]
+        remembered = history_tokens.tokens if history_tokens is not None else None
+        made = []
+        with host.at_work(model.resident, backbone.transformer):
+
+            def shoot(own_seed: int, techniques: Any) -> Any:
+                return shoot_clip(
+                    backbone,
+                    replace(request, seed=own_seed),
+                    prompt.text,
+                    against,
+                    conditioning(model.adapter, remembered, backbone.device),
+                    techniques=techniques,
+                    on_step=lambda info: progress.show(info.index + 1, step_picture(model, info)),
+                    interrupt=host.interrupt,
+                )
+
+            for part in filled_in(asked, coarse, shoot):
+                host.interrupt()
+                made.append(part)
+        whole = np.concatenate(made)
+        return io.NodeOutput(host.image_batch(whole), host.video_of(whole, backbone.limits().fps))
+
+
+def _require_one_model(
+    model: FilmModel, prompt: EncodedPrompt, negative: EncodedPrompt | None, history_tokens: Tokens | None
+) -> None:
+    """Raises InputError where an input is another model's."""
+    require_same_model(model, prompt.model, "prompt")
+    if negative is not None:
+        require_same_model(model, negative.model, "negative")
+    if history_tokens is not None:
+        require_same_model(model, history_tokens.model, "history_tokens")
 
 
 class DecodeShot(io.ComfyNode):
