@@ -42,6 +42,7 @@ def asked_of(methods: Methods, model: FilmModel, prompt: EncodedPrompt, request:
         fps=fps,
         layout=methods.layout,
         shots=methods.shots,
+        seeds=methods.seeds,
         clips={
             name: at_rate(frames, methods.rates.get(name), fps, request.frames)
             for name, frames in methods.clips.items()
