@@ -95,8 +95,9 @@ def widened(transformer: Any, adapter: ControlAdapter, strengths: Sequence[float
     """Within the block `transformer` takes latents [B, F, C + C_c, h, w], the control clip's behind the clip's own.
 
     Its first C channels go through the stock weights as they always do, so that zero weights, or a control of zeros,
-    are the stock result bit for bit. strengths: of the low-rank changes in each of the call's branches, which have
-    equally many rows. Afterwards no hook is left. Raises InputError for an adapter of another model.
+    are the stock result bit for bit. Latents of C channels, of a look at another shot within, meet the stock model.
+    strengths: of the low-rank changes in each of the call's branches, which have equally many rows. Afterwards no hook
+    is left. Raises InputError for an adapter of another model.
     """
     require_fit(adapter, transformer)
     call = _Call(adapter, tuple(strengths))
@@ -118,26 +119,29 @@ class _Call:
     def __init__(self, adapter: ControlAdapter, strengths: tuple[float, ...]) -> None:
         self.adapter, self.strengths = adapter, strengths
         self.control: Tensor | None = None
-        self.rows = 0
+        self.controlled, self.rows = False, 0  # of the call under way
 
     def split(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         text, states = inputs
-        wanted = self.adapter.channels + self.adapter.control_channels
-        if states.shape[2] != wanted:
-            raise MPVGError(f"A call with a control adapter has {wanted} channels, not {states.shape[2]}.")
-        self.control = states[:, :, self.adapter.channels :].flatten(0, 1)
-        self.rows = states.shape[0]
-        return text, states[:, :, : self.adapter.channels].contiguous()
+        own, more = self.adapter.channels, self.adapter.control_channels
+        if states.shape[2] not in (own, own + more):
+            raise MPVGError(f"A call with a control adapter has {own} + {more} channels, not {states.shape[2]}.")
+        self.controlled, self.rows = states.shape[2] > own, states.shape[0]
+        self.control = states[:, :, own:].flatten(0, 1) if self.controlled else None
+        return text, states[:, :, :own].contiguous() if self.controlled else states
 
     def add(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        assert self.control is not None, "the pre-hook of the same call has run"
         control, self.control = self.control, None
+        if control is None:
+            return output
         own: Tensor = self.adapter.proj(control.to(self.adapter.proj.weight))
         return output + own.to(output.dtype)
 
     def changing(self, change: nn.Module) -> Any:
         def add(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             states: Tensor = inputs[0]
+            if not self.controlled:
+                return output
             if len(set(self.strengths)) == 1:
                 return output + self.strengths[0] * change(states)
             if states.shape[0] != self.rows:

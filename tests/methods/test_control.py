@@ -158,6 +158,17 @@ def test_strength_makes_it_more(run, backbone, clip):
     assert 0 < float((weak - plain).norm()) < float((strong - plain).norm())
 
 
+def test_a_look_at_another_shot_meets_the_stock_model(backbone, noise, clip, positive):
+    at = torch.tensor([500])
+    with torch.no_grad():
+        stock = backbone.denoise(noise, at, positive, branch="b")
+        with widened(backbone.transformer, trained(backbone, rank=2)):
+            backbone.denoise(torch.cat([noise, clip[None]], dim=2), at, positive, branch="b")
+            assert torch.equal(backbone.denoise(noise, at, positive, branch="b"), stock)
+            with pytest.raises(MPVGError, match="has 4 \\+ 4 channels, not 12"):
+                backbone.denoise(torch.cat([noise] * 3, dim=2), at, positive, branch="b")
+
+
 # ------------------------------------------------------------------------------------------------- branches and steps
 
 
