@@ -29,13 +29,13 @@ def one_shot(
     prompt: Annotated[str, typer.Option(help="What the clip shows, in full: what it leaves out is learned along.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The tuning, .safetensors; its run is kept in FILE.run.")],
     model: Model = "pocket",
-    steps: Annotated[int, typer.Option(help="Steps in all, those before a resume included.")] = 300,
+    steps: Annotated[int, typer.Option(help="Steps in all, those before a resume included.")] = 500,
     lr: Annotated[float, typer.Option(help="Learning rate, constant.")] = 1e-3,
     batch: Annotated[int, typer.Option(help="Windows of the clip a step.")] = 1,
     rank: Annotated[int, typer.Option(help="Of the additions: more learn more, of the clip's look too.")] = 16,
     projections: Annotated[
         str, typer.Option(metavar="NAMES", help="What of the attention learns: some of to_q,to_k,to_v,to_out.0.")
-    ] = "to_q,to_out.0",
+    ] = "to_q,to_k,to_v,to_out.0",
     tokens: Annotated[int, typer.Option(help="Tokens that stand for the clip in prompts; 0: none.")] = 1,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
     recompute: Annotated[

@@ -211,8 +211,9 @@ def attached(
 ) -> Iterator[None]:
     """Within the block every call of `transformer` sees the past frames; afterwards, come what may, no hook is left.
 
-    frames: which latent frames of the clip the call's tokens are of, in their order; None: all from 0. Without past
-    frames, or with strength 0, there is no hook at all. With gradient checkpointing call `backward` within as well.
+    The adapter lies on the transformer's device; it works in its own precision. frames: which latent frames of the clip
+    the call's tokens are of, in their order; None: all from 0. Without past frames, or with strength 0, there is no
+    hook at all. With gradient checkpointing call `backward` within as well.
     Raises MPVGError for another transformer or another size of picture than the past's.
     """
     if past is None or past.empty or strength == 0.0:

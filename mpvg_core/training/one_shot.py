@@ -4,9 +4,12 @@ Low-rank additions to the projections of the attention (LoRA, by peft) and a cli
 under its prompt; nothing else does (Tune-A-Video, Wu et al. 2023, on CogVideoX, whose attention spans all frames as it
 is). The result is applied by `methods/one_shot.py`, without peft.
 
-Memory: the transformer is frozen and may be loaded in half precision; what learns is float32, at rank 16 in `to_q` and
-`to_out.0` 3.7 M numbers for 2b and 8.3 M for 5b, each kept five times (weight, gradient, average, two moments). What is
-large are the activations of a full-size clip. `recompute` (gradient checkpointing) keeps the input of each block, by
+Tell the clip in full: what its prompt leaves out is learned as a part of the motion. On the pocket a tuned run there and
+back brought the source's pink actor into every prompt, until both prompts told the looks.
+
+Memory: the transformer is frozen and may be loaded in half precision; what learns is float32, at rank 16 in all four
+projections 7.4 M numbers for 2b and 16.5 M for 5b, each kept five times (weight, gradient, average, two moments). What
+is large are the activations of a full-size clip. `recompute` (gradient checkpointing) keeps the input of each block, by
 arithmetic 2.0 GB for 2b and 4.6 GB for 5b for one clip of 480x720x49 in half precision, and the inner activations of
 one block at a time, which are computed twice; shorter or smaller clips need less in proportion.
 """
@@ -38,17 +41,18 @@ TEXT_DROPOUT = 0.1  # of the clips are shown without prompt and token, so that g
 class TuningRecipe:
     """steps in all, those before a resume included; lr of AdamW, constant; batch: windows of the clip a step.
 
-    rank of the additions; projections: which of each block's attention learn. Queries and output say where a token
-    looks and what it makes of that; keys and values say what things look like, which a new prompt is to change.
+    rank of the additions; projections: which of each block's attention learn. Queries and output alone (where a token
+    looks and what it makes of that) learn more slowly: after 250 steps on a clip of the toy world they left a loss of
+    0.28, all four 0.22.
     tokens: how many stand for the clip. decay of the moving average. recompute: see above.
     Raises InputError naming every field that is wrong.
     """
 
-    steps: int = 300
+    steps: int = 500
     lr: float = 1e-3
     batch: int = 1
     rank: int = 16
-    projections: tuple[str, ...] = ("to_q", "to_out.0")
+    projections: tuple[str, ...] = PROJECTIONS
     tokens: int = 1
     seed: int = 0
     decay: float = 0.98
