@@ -4,8 +4,8 @@ Low-rank additions to the projections of the attention (LoRA, by peft) and a cli
 under its prompt; nothing else does (Tune-A-Video, Wu et al. 2023, on CogVideoX, whose attention spans all frames as it
 is). The result is applied by `methods/one_shot.py`, without peft.
 
-Tell the clip in full: what its prompt leaves out is learned as a part of the motion. On the pocket a tuned run there and
-back brought the source's pink actor into every prompt, until both prompts told the looks.
+Tell the clip in full: what its prompt leaves out is learned as a part of the motion. On the pocket, a tuned run there
+and back brought the source's pink actor into every prompt, until both prompts told the looks.
 
 Memory: the transformer is frozen and may be loaded in half precision; what learns is float32, at rank 16 in all four
 projections 7.4 M numbers for 2b and 16.5 M for 5b, each kept five times (weight, gradient, average, two moments). What
