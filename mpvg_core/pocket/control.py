@@ -59,7 +59,7 @@ from .world import FRAMES, SIZE, Scene, background, draw_scene, draw_story
 Kind = Literal["silhouettes", "boxes", "edges"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 RANK = 8
-STEPS = 1200
+STEPS, BATCH = 1200, 12
 TOLD = 0.5  # of the prompts tell the looks
 VARIED = 0.7  # of the scenes stand and begin where no story does
 IMPORTANCE = 4.0  # of a cell full of actors, beside 1 for the place
@@ -329,7 +329,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help="in all, those before a resume included")
     parser.add_argument("--rank", type=int, default=RANK, help="of the low-rank changes; 0: the patch embedding alone")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--workers", type=int, default=0, help="processes that draw")
     parser.add_argument("--threads", type=int, default=1)
