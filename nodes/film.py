@@ -106,7 +106,7 @@ class FilmStoryboard(io.ComfyNode):
         settings = FilmSettings(
             steps=steps or model.steps,
             guidance=guidance or model.guidance(),
-            scheduler=scheduler,
+            scheduler=model.noise_scheduler(scheduler),
             batched=batched,
         )
         node = str(cls.hidden.unique_id)

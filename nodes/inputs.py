@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from . import sockets
 
 MOST_SEED = 2**64 - 1
+OWN = "auto"  # the model's own
 
 
 def filming_model() -> Any:
@@ -37,8 +38,8 @@ def steps(what: str) -> Any:
 def scheduler() -> Any:
     return io.Combo.Input(
         "scheduler",
-        options=["ddim", "dpm"],
-        tooltip="ddim adds no noise on the way. dpm does, and is good with fewer steps.",
+        options=[OWN, "ddim", "dpm"],
+        tooltip="auto: the model's own. ddim adds no noise on the way. dpm does, and is good with fewer steps.",
         advanced=True,
     )
 

@@ -104,6 +104,7 @@ class LoadModel(io.ComfyNode):
                 steps=defaults.steps,
                 text_scale=defaults.text_scale,
                 history_scale=defaults.history_scale,
+                scheduler=defaults.scheduler,
             )
         )
 

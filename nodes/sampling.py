@@ -190,7 +190,7 @@ class MultiSceneSampler(io.ComfyNode):
             width=width or limits.width,
             height=height or limits.height,
             steps=steps or model.steps,
-            scheduler=scheduler,
+            scheduler=model.noise_scheduler(scheduler),
             batched=batched,
             guidance=guidance or model.guidance(),
         )
@@ -293,7 +293,7 @@ class CoarseToFine(io.ComfyNode):
             width=coarse.shape[3] * side,
             height=coarse.shape[2] * side,
             steps=steps or model.steps,
-            scheduler=scheduler,
+            scheduler=model.noise_scheduler(scheduler),
             guidance=guidance or model.guidance(),
         )
         settings = {"infill": {"depth": depth, "keys": keys, "strength": strength}}

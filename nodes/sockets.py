@@ -50,7 +50,7 @@ MethodsSocket = io.Custom("MPVG_METHODS")
 class FilmModel:
     """MPVG_MODEL: a model with its history adapter, and the host's hold on its weights.
 
-    steps, text_scale, history_scale: how the model films best unless told otherwise.
+    steps, text_scale, history_scale, scheduler: how the model films best unless told otherwise.
     """
 
     backbone: CogVideoXBackbone
@@ -60,6 +60,11 @@ class FilmModel:
     steps: int
     text_scale: float
     history_scale: float
+    scheduler: str
+
+    def noise_scheduler(self, wanted: str) -> str:
+        """The scheduler that a widget asks for: `ddim` or `dpm`."""
+        return wanted if wanted in ("ddim", "dpm") else self.scheduler
 
     def guidance(self) -> HistoryGuidance:
         """The model's own scales, where no History CFG is connected."""

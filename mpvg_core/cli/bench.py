@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from .board import Model
 from .outcome import with_exit_codes
 
 if TYPE_CHECKING:
+    from ..backbone.folder import ModelDefaults
     from ..pocket.bench import Bench
 
 app = typer.Typer(help="Measure a model: what it remembers, when it cuts.", no_args_is_help=True)
@@ -23,6 +24,9 @@ Actors = Annotated[int, typer.Option(min=2, help="Actors behind each figure.")]
 LongShots = Annotated[int, typer.Option(min=2, max=16, help="Shots of the long films (a trial may take fewer).")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps a shot.")]
 TextScale = Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ddim|dpm", help="The noise scheduler; by default the model's own.")
+]
 HistoryScale = Annotated[float | None, typer.Option(help="How strongly the earlier shots pull (w2).")]
 Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16 (twice as fast on many CPUs).")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -41,13 +45,15 @@ def history(
     steps: Steps = None,
     text_scale: TextScale = None,
     history_scale: HistoryScale = None,
+    scheduler: Scheduler = None,
     dtype: Dtype = "auto",
     threads: Threads = None,
 ) -> None:
     """Film held-out stories of the toy world, with history and in every other way, and read the pictures."""
     from ..pocket.report import table
 
-    bench = _measured(model, adapter, out, actors, long_shots, steps, text_scale, history_scale, dtype, threads)
+    defaults = _defaults(model, steps, text_scale, history_scale, scheduler)
+    bench = _measured(model, adapter, out, actors, long_shots, defaults, dtype, threads)
     typer.echo(table(bench.rows))
 
 
@@ -151,7 +157,8 @@ def methods(
     backbone = load_backbone(model, dtype=dtype)
     defaults = backbone.folder.defaults()
     guidance = HistoryGuidance(defaults.text_scale if text_scale is None else text_scale, 0.0)
-    settings = FilmSettings(steps=defaults.steps if steps is None else steps, guidance=guidance)
+    steps = defaults.steps if steps is None else steps
+    settings = FilmSettings(steps=steps, guidance=guidance, scheduler="ddim")  # inversion needs it
     found = run_methods(
         backbone,
         settings,
@@ -159,8 +166,9 @@ def methods(
         trials=[trial for trial in TRIALS if trial.name in wanted],
         report=lambda name: typer.echo(f"filming: {name}", err=True),
     )
-    about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, "steps": settings.steps}
-    about |= {"text_scale": guidance.text_scale, "dtype": str(backbone.dtype).removeprefix("torch.")}
+    about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, "steps": steps}
+    about |= {"text_scale": guidance.text_scale, "scheduler": settings.scheduler}
+    about |= {"dtype": str(backbone.dtype).removeprefix("torch.")}
     for file in write_methods(found, out, about):
         typer.echo(str(file), err=True)
     typer.echo(methods_table(found))
@@ -183,11 +191,25 @@ def evaluate(
     from ..pocket.evaluate import judged
     from ..pocket.sharpness import reconstruction_psnr
 
-    bench = _measured("pocket", None, out, actors, long_shots, None, None, None, dtype, threads)
+    bench = _measured("pocket", None, out, actors, long_shots, _defaults("pocket"), dtype, threads)
     typer.echo(judged(bench.rows))
     with torch.no_grad():
         decibels = reconstruction_psnr(load_backbone("pocket", device="cpu", dtype="float32").vae)
     typer.echo(f"\nAutoencoder, encoded and decoded, {decibels.n} held-out clips: {decibels.mean:.1f} dB")
+
+
+def _defaults(
+    model: str,
+    steps: int | None = None,
+    text_scale: float | None = None,
+    history_scale: float | None = None,
+    scheduler: str | None = None,
+) -> ModelDefaults:
+    """How a model films: as it does best, but for what is said otherwise."""
+    from ..backbone.folder import find_model
+
+    said = {"steps": steps, "text_scale": text_scale, "history_scale": history_scale, "scheduler": scheduler}
+    return replace(find_model(model).defaults(), **{name: value for name, value in said.items() if value is not None})
 
 
 def _measured(
@@ -196,9 +218,7 @@ def _measured(
     out: Path,
     actors: int,
     long_shots: int,
-    steps: int | None,
-    text_scale: float | None,
-    history_scale: float | None,
+    how: ModelDefaults,
     dtype: str,
     threads: int | None,
 ) -> Bench:
@@ -229,16 +249,11 @@ def _measured(
         transformer=backbone.transformer,
         path=str(path),
     )
-    defaults = backbone.folder.defaults()
-    guidance = HistoryGuidance(
-        text_scale=defaults.text_scale if text_scale is None else text_scale,
-        history_scale=defaults.history_scale if history_scale is None else history_scale,
-    )
-    steps = defaults.steps if steps is None else steps
     bench = run_bench(
         Studio(backbone, remembering),
-        guidance,
-        steps,
+        HistoryGuidance(text_scale=how.text_scale, history_scale=how.history_scale),
+        how.steps,
+        scheduler=how.scheduler,
         actors=actors,
         long_shots=long_shots,
         report=lambda name: typer.echo(f"filming: {name}", err=True),
@@ -247,9 +262,7 @@ def _measured(
         "model": backbone.name,
         "fingerprint": backbone.fingerprint,
         "adapter": remembering.fingerprint,
-        "steps": steps,
-        "text_scale": guidance.text_scale,
-        "history_scale": guidance.history_scale,
+        **asdict(how),
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "actors": actors,
         "long_shots": long_shots,

@@ -45,7 +45,9 @@ def film(
     steps: Annotated[int | None, typer.Option(help="Denoising steps a shot.")] = None,
     text_scale: Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")] = None,
     history_scale: Annotated[float | None, typer.Option(help="How strongly the earlier shots pull (w2).")] = None,
-    scheduler: Annotated[str, typer.Option(metavar="ddim|dpm", help="The noise scheduler.")] = "ddim",
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ddim|dpm", help="The noise scheduler; by default the model's own.")
+    ] = None,
     audio: Audio = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -107,7 +109,7 @@ def _settings(
     steps: int | None,
     text_scale: float | None,
     history_scale: float | None,
-    scheduler: str,
+    scheduler: str | None,
 ) -> FilmSettings:
     from ..diffusion.guidance import HistoryGuidance
     from ..film.settings import FilmSettings
@@ -116,7 +118,9 @@ def _settings(
         text_scale=defaults.text_scale if text_scale is None else text_scale,
         history_scale=defaults.history_scale if history_scale is None else history_scale,
     )
-    return FilmSettings(steps=defaults.steps if steps is None else steps, guidance=guidance, scheduler=scheduler)
+    return FilmSettings(
+        steps=defaults.steps if steps is None else steps, guidance=guidance, scheduler=scheduler or defaults.scheduler
+    )
 
 
 def _lock_last_takes(store: TakeStore, names: list[str]) -> set[str]:

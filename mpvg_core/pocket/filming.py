@@ -14,7 +14,7 @@ from ..backbone.interface import TextEmbedding
 from ..diffusion.frames import latent_frames
 from ..diffusion.guidance import HistoryGuidance
 from ..diffusion.inject import HistoryConditioning
-from ..diffusion.noise import shot_noise
+from ..diffusion.noise import shot_noise, step_generator
 from ..diffusion.sampler import sample
 from ..history.adapter import HistoryAdapter
 from ..history.history import PastShot, PromptHistory
@@ -46,10 +46,11 @@ def every_token(past: Sequence[TextEmbedding], current: TextEmbedding, adapter: 
 
 @dataclass(frozen=True)
 class Variant:
-    """How a shot is filmed: its guidance, what is selected, and whether anything is remembered at all."""
+    """How a shot is filmed: its guidance, steps and scheduler, what is selected, and whether anything is remembered."""
 
     guidance: HistoryGuidance
     steps: int
+    scheduler: str = "ddim"
     remembers: bool = True
     select: Selector = adapter_selection
 
@@ -131,8 +132,9 @@ class Studio:
             negative=backbone.encode_text([""])[0].embeds.expand(len(films), -1, -1),
             history=conditioning,
             guidance=variant.guidance,
-            scheduler=backbone.new_scheduler(),
+            scheduler=backbone.new_scheduler(variant.scheduler),
             steps=variant.steps,
+            generator=[step_generator(seed) for seed in seeds],
         )
         clips = [np.concatenate(list(backbone.decode(latent))) for latent in latents]
         return [Shown(*parts) for parts in zip(latents, clips, kept, words, strict=True)]

@@ -31,7 +31,7 @@ from .world import draw_scene, draw_story
 
 BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 6400, 1000, 500, 1300
 BASIS_CLIPS = 400
-DEFAULTS = {"steps": 16, "text_scale": 1.0, "history_scale": 1.0}
+DEFAULTS = {"steps": 16, "text_scale": 1.0, "history_scale": 4.0, "scheduler": "dpm"}
 
 
 def load_basis(runs: Path) -> LatentBasis:
