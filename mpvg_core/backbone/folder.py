@@ -35,11 +35,13 @@ _CLASSES = {"transformer": "CogVideoXTransformer3DModel", "vae": "AutoencoderKLC
 
 @dataclass(frozen=True)
 class ModelDefaults:
-    """How a model films best unless told otherwise: denoising steps, w1 and w2. The values here are CogVideoX's."""
+    """How a model films best unless told otherwise: denoising steps, w1, w2 and the noise scheduler. The values here are
+    CogVideoX's."""
 
     steps: int = 50
     text_scale: float = 6.0
     history_scale: float = 1.0
+    scheduler: str = "ddim"
 
 
 @dataclass(frozen=True)
