@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..backbone.cogvideox import CogVideoXBackbone
-from ..backbone.folder import CONTROL_FILE
+from ..backbone.folder import CONTROL_FILE, ModelDefaults
 from ..backbone.load import load_backbone
 from ..diffusion.frames import latent_frames
 from ..diffusion.guidance import HistoryGuidance
-from ..diffusion.noise import shot_noise
+from ..diffusion.noise import shot_noise, step_generator
 from ..diffusion.predict import Guided
 from ..diffusion.schedule import Stepper
 from ..film.durable import written_whole
@@ -252,21 +252,22 @@ def control_scenes(count: int) -> list[Scene]:
 @torch.no_grad()
 def film(
     backbone: CogVideoXBackbone,
-    scenes: Sequence[Scene],
+    scenes: Mapping[int, Scene],
     techniques: Sequence[Technique],
-    *,
-    steps: int,
-    text_scale: float = 1.0,
+    how: ModelDefaults,
 ) -> list[NDArray[np.uint8]]:
-    """A shot of every scene under its prompt, which does not tell the looks; the same noise whatever the techniques."""
-    prompts = [tell(scene, np.random.default_rng(seed), plain=True) for seed, scene in enumerate(scenes)]
+    """A shot of every scene, by its seed, under a prompt that does not tell the looks; the same noise whatever the
+    techniques."""
+    prompts = [tell(scene, np.random.default_rng(seed), plain=True) for seed, scene in scenes.items()]
     embeds = torch.stack([text.embeds for text in backbone.encode_text(prompts)])
     negative = backbone.encode_text([""])[0].embeds.expand(len(scenes), -1, -1)
     side = SIZE // backbone.spatial_compression
     shape = (1, latent_frames(FRAMES), backbone.latent_channels, side, side)
-    noise = torch.cat([shot_noise(seed, shape, backbone.device, backbone.dtype) for seed in range(len(scenes))])
-    guided = Guided(backbone, embeds, negative, None, HistoryGuidance(text_scale, 0.0))
-    latents = sample_with(techniques, guided, Stepper(backbone.new_scheduler(), steps), noise)
+    noise = torch.cat([shot_noise(seed, shape, backbone.device, backbone.dtype) for seed in scenes])
+    guided = Guided(backbone, embeds, negative, None, HistoryGuidance(how.text_scale, 0.0))
+    generators = [step_generator(seed) for seed in scenes]
+    stepper = Stepper(backbone.new_scheduler(how.scheduler), how.steps, generators)
+    latents = sample_with(techniques, guided, stepper, noise)
     return [np.concatenate(list(backbone.decode(latent))) for latent in latents]
 
 
@@ -275,30 +276,29 @@ def measure(
     adapter: ControlAdapter,
     *,
     scenes: int,
-    steps: int,
     kinds: Sequence[Kind] = KINDS,
     settings: Control | None = None,
+    how: ModelDefaults | None = None,
     sheet: Path | None = None,
     at_once: int = 8,
 ) -> dict[str, Followed]:
     """Figures of shots of varied, held-out scenes: without control, and after each kind of structure.
 
-    sheet: a picture of the first scenes: what was to be, and a structure and the shot after it for each kind.
+    how: the model's defaults unless given. sheet: a picture of the first scenes: what was to be, the shot without
+    control, and for each kind a structure and the shot after it.
     """
-    drawn = control_scenes(scenes)
+    drawn, how = control_scenes(scenes), how or backbone.folder.defaults()
     true = [draw_scene(scene) for scene in drawn]
-    clips: dict[str, list[NDArray[np.uint8]]] = {"none": []}
-    structures: dict[str, list[NDArray[np.uint8]]] = {}
+    structures = {
+        kind: [draw_structure(scene, clip, kind) for scene, clip in zip(drawn, true, strict=True)] for kind in kinds
+    }
+    clips: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in ("none", *kinds)}
     for start in range(0, scenes, at_once):
-        clips["none"] += film(backbone, drawn[start : start + at_once], [], steps=steps)
-    for kind in kinds:
-        structures[kind] = [draw_structure(scene, clip, kind) for scene, clip in zip(drawn, true, strict=True)]
-        clips[kind] = []
-        for start in range(0, scenes, at_once):
-            some = structures[kind][start : start + at_once]
-            seen = torch.stack([control_latents(backbone, one, FRAMES, SIZE, SIZE) for one in some])
-            technique = control(seen, adapter, settings)
-            clips[kind] += film(backbone, drawn[start : start + at_once], [technique], steps=steps)
+        some = dict(list(enumerate(drawn))[start : start + at_once])
+        clips["none"] += film(backbone, some, [], how)
+        for kind in kinds:
+            seen = torch.stack([control_latents(backbone, structures[kind][seed], FRAMES, SIZE, SIZE) for seed in some])
+            clips[kind] += film(backbone, some, [control(seen, adapter, settings)], how)
     if sheet is not None:
         columns = [true, clips["none"], *(part for kind in kinds for part in (structures[kind], clips[kind]))]
         _draw_sheet(columns, sheet)
@@ -349,7 +349,6 @@ def main() -> None:
             backbone,
             adapter,
             scenes=options.scenes,
-            steps=backbone.folder.defaults().steps,
             kinds=options.kinds,
             settings=Control(strength=options.strength),
             sheet=options.sheet,

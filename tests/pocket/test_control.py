@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from mpvg_core.backbone.load import load_backbone
+from mpvg_core.methods.control import control, control_latents
+from mpvg_core.methods.control_adapter import new_control_adapter
 from mpvg_core.pocket.control import (
     KINDS,
     ControlBatches,
     actor_tracks,
     control_scenes,
     draw_structure,
+    film,
     followed,
     vary,
 )
@@ -85,6 +89,23 @@ def test_batches_pair_each_clip_with_its_structure_and_are_the_same_again(basis:
     boxes, edges = (next(iter(ControlBatches(basis, 4, seed=0, kinds=[kind]))) for kind in ("boxes", "edges"))
     assert torch.equal(boxes["latents"], edges["latents"])
     assert not torch.allclose(boxes["control"], edges["control"], atol=0.1)
+
+
+def test_an_untrained_adapter_films_what_the_pocket_films_without_it() -> None:
+    torch.set_num_threads(1)
+    backbone = load_backbone("pocket", device="cpu", dtype="float32")
+    how = replace(backbone.folder.defaults(), steps=2)
+    scenes = {7: control_scenes(1)[0]}
+    structure = draw_structure(scenes[7], draw_scene(scenes[7]), "boxes")
+    seen, adapter = (
+        control_latents(backbone, structure, 17, SIZE, SIZE),
+        new_control_adapter(backbone.transformer, rank=2),
+    )
+    (plain,) = film(backbone, scenes, [], how)
+    assert np.array_equal(film(backbone, scenes, [control(seen, adapter)], how)[0], plain)
+    with torch.no_grad():
+        adapter.proj.weight.add_(0.1)
+    assert not np.array_equal(film(backbone, scenes, [control(seen, adapter)], how)[0], plain)
 
 
 def test_scenes_to_measure_with_stand_where_no_story_stands() -> None:
