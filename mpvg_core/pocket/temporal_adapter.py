@@ -38,6 +38,7 @@ from .stories import StoryBatches
 STEPS, BATCH, FRAMES = 600, 16, 3
 SHOTS = 4  # of a story that a shot may have before it
 MEASURED = 6  # batches
+Figures = dict[str, dict[str, float]]
 _FRESH = 10_007  # seed of the stories that measure: no training run draws them
 
 
@@ -83,29 +84,31 @@ class Lessons:
 
 
 @torch.no_grad()
-def measure(
-    base: PocketBase, adapter: TemporalAdapter, lessons: Iterator[StoryLesson], batches: int
-) -> dict[str, float]:
+def measure(base: PocketBase, adapter: TemporalAdapter, lessons: Iterator[StoryLesson], batches: int) -> Figures:
     """The loss on fresh stories without the past, with the shot's own, and with another story's (a lesson holds two or
     more): what the adapter sees of a past is the difference between the last two; what it does whatever it sees, the
-    last one's to the first."""
+    last one's to the first. Over all noise levels, and in the noisiest quarter, where what is shown is settled.
+    """
     signals = base.new_scheduler().alphas_cumprod.float()
-    sums = {"without": 0.0, "own": 0.0, "another's": 0.0}
+    losses: dict[str, list[Tensor]] = {"without": [], "own": [], "another's": []}
     for number in range(batches):
         lesson = next(lessons)
-        noised = noise_up(lesson.latents, signals, torch.Generator().manual_seed(number))
+        noised = noise_up(lesson.latents, signals, torch.Generator().manual_seed(number))  # ever noisier by row
         past = lesson.past
         other = PastFrames(past.latents.roll(SHOTS, dims=0), past.frames, past.ages, past.mask)
         for name, seen in (("without", None), ("own", past), ("another's", other)):
             with attached(base.transformer, adapter, seen):
-                loss = lesson_loss(base, noised, lesson.embeds, lesson.emphasis)
-            sums[name] += float(loss.mean()) / batches
-    return {name: round(value, 5) for name, value in sums.items()}
+                losses[name].append(lesson_loss(base, noised, lesson.embeds, lesson.emphasis).cpu())
+    found = {name: torch.stack(rows) for name, rows in losses.items()}  # (batches, B)
+    return {
+        "all": {name: round(float(rows.mean()), 5) for name, rows in found.items()},
+        "noisiest": {name: round(float(rows[:, -(rows.shape[1] // 4) :].mean()), 5) for name, rows in found.items()},
+    }
 
 
 def train(
     runs: Path, *, steps: int = STEPS, batch: int = BATCH, workers: int = 0, device: torch.device | None = None
-) -> tuple[TemporalAdapter, dict[str, float]]:
+) -> tuple[TemporalAdapter, Figures]:
     """The adapter trained to `steps` in all, and its figures on fresh stories (see `measure`)."""
     device = device or torch.device("cpu")
     torch.manual_seed(0)
