@@ -34,11 +34,11 @@ def new_text_encoder(config: Mapping[str, Any]) -> nn.Module:
     return T5EncoderModel(T5Config(**config))
 
 
-def new_scheduler(config: Mapping[str, Any]) -> Any:
-    """A `CogVideoXDDIMScheduler`."""
-    from diffusers import CogVideoXDDIMScheduler
+def new_scheduler(config: Mapping[str, Any], name: str = "ddim") -> Any:
+    """A `CogVideoXDDIMScheduler`, or with `dpm` a `CogVideoXDPMScheduler`."""
+    from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 
-    return CogVideoXDDIMScheduler(**config)
+    return {"ddim": CogVideoXDDIMScheduler, "dpm": CogVideoXDPMScheduler}[name](**config)
 
 
 def new_word_tokenizer(words: Sequence[str], max_tokens: int) -> Any:

@@ -35,7 +35,7 @@ _CLASSES = {"transformer": "CogVideoXTransformer3DModel", "vae": "AutoencoderKLC
 
 @dataclass(frozen=True)
 class ModelDefaults:
-    """How a model films best unless told otherwise: denoising steps, w1, w2 and the noise scheduler. The values here are
+    """How a model films best unless told otherwise: steps, w1, w2 and the noise scheduler. The values here are
     CogVideoX's."""
 
     steps: int = 50

@@ -41,6 +41,7 @@ from .base import (
 from .batches import FIRST_TRAINING_SEED
 from .language import MAX_TOKENS, actor_of_token, tell, told_places
 from .latents import CHANNELS, LatentBasis
+from .remembered import FilmedStories
 from .stories import StoryBatches, Told, place_number
 from .world import COLOURS, PLACES, SHAPES, draw_story
 
@@ -49,7 +50,7 @@ REFERENCE: ReferenceName = "oldest"  # no copies of copies: in a long film their
 FARTHEST = 15  # shots ago
 SPACE_STORIES = 500
 TEXT_DROPOUT = 0.1
-CLIP_NOISE = 0.3  # remembered clips are generated ones in a film: the extractor must see through their faults
+CLIP_NOISE = 0.3  # on remembered clips: the extractor must see through faults
 GROUNDING = 0.2  # weight of the seeing losses while the adapter learns to tell
 TELLING = 0.5  # share of the told prompt's prediction in the target, the rest is the true clip
 
@@ -146,7 +147,7 @@ class StoryReader:
         )
         memory = replace(memory, ages=_any_ages(len(prompts), self.shots, generator))
 
-        past = drawn["clips"][:, :-1].flatten(0, 1)
+        past = drawn["past"].flatten(0, 1)
         level = CLIP_NOISE * torch.rand(len(past), 1, 1, 1, 1, generator=generator)
         past = past + level * torch.randn(past.shape, generator=generator)
         own = [describe_latents(clip) for clip in drawn["latents"]]
@@ -294,6 +295,7 @@ def train_history(
     steps: int,
     batch: int = 40,
     seed: int = 0,
+    filmed: FilmedStories | None = None,
     workers: int = 1,
     save_every: int = 100,
     device: torch.device = CPU,
@@ -320,7 +322,7 @@ def train_history(
         save_every=save_every,
         followers={"teacher": teacher.extractor},
     )
-    stories = StoryBatches(basis, batch, seed=seed, skip=run.start).ahead(workers)
+    stories = StoryBatches(basis, batch, seed=seed, skip=run.start, filmed=filmed).ahead(workers)
     for step in range(run.start, steps):
         generator = run.generator(step)
         drawn = next(stories)

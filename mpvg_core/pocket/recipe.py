@@ -27,10 +27,12 @@ from .base import SCHEDULER, TEXT_ENCODER, TRANSFORMER, tokenizer, train_base
 from .batches import FIRST_TRAINING_SEED
 from .history import Probes, new_adapter, story_space, train_history
 from .latents import LatentBasis, fit_basis
+from .remembered import film_stories
 from .world import draw_scene, draw_story
 
-BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 6400, 1000, 500, 1300
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 6400, 1000, 500, 1900
 BASIS_CLIPS = 400
+FILMED_STORIES = 300
 DEFAULTS = {"steps": 16, "text_scale": 1.0, "history_scale": 4.0, "scheduler": "dpm"}
 
 
@@ -88,10 +90,12 @@ def train(piece: str, runs: Path, *, steps: int | None, workers: int, device: to
     elif piece == "autoencoder":
         train_autoencoder(runs / piece, basis, steps=steps or AUTOENCODER_STEPS, device=device)
     elif piece == "history":
+        base = averaged_base(runs)
         train_history(
             runs / piece,
-            averaged_base(runs),
+            base,
             basis,
+            filmed=film_stories(runs / "filmed.safetensors", base, stories=FILMED_STORIES, device=device),
             seeing_steps=SEEING_STEPS,
             steps=steps or HISTORY_STEPS,
             workers=workers,
