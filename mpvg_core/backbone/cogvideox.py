@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,10 @@ class CogVideoXBackbone:
         if self._read is not None or self._text_encoder is not None or self.text_device.type == "cpu":
             return 0
         return self.folder.weight_bytes("text_encoder") + ENCODING_ROOM
+
+    def companion(self, name: str) -> Path | None:
+        path = self.folder.path / name
+        return path if path.is_file() else None
 
     def encode_text(self, texts: Sequence[str]) -> list[TextEmbedding]:
         length = self.text_length

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
 
@@ -60,6 +62,10 @@ class Backbone(Protocol):
 
     def limits(self) -> ModelLimits:
         """What the model can film."""
+        ...
+
+    def companion(self, name: str) -> Path | None:
+        """A file of this name that lies with the model, if one does: an adapter of its own."""
         ...
 
     def encode_text(self, texts: Sequence[str]) -> list[TextEmbedding]:

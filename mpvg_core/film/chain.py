@@ -81,7 +81,7 @@ class Filming:
             text = "layouts are kept with the takes, but place nobody: only with 'method: regions' do they"
             on_event(FilmEvent("note", text=text))
         self._adapter_print = adapter.fingerprint if adapter is not None else None
-        self._files = found_files(plan, folder)
+        self._files = found_files(plan, folder, backbone.companion)
         self.errands, self._texts = plan_route(plan, backbone, adapter, settings, store, only, keep, self._files)
         if adapter is not None:
             length, width = self.errands[0].text.embeds.shape
@@ -219,6 +219,7 @@ class Filming:
             spans=spans,
             shots=models,
             seeds=seeds,
+            ages=[first.number - 1 - index for index in first.built_on],
             files=self._files,
         )
 

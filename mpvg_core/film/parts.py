@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +44,27 @@ class Parted:
             raise MPVGError("the model decoded more frames than were planned")
 
 
-def found_files(plan: FilmPlan, folder: Path | None) -> dict[str, Path]:
-    """Where each file lies that methods name, from `folder`. Raises InputError for each shot whose file is missing."""
+def found_files(
+    plan: FilmPlan, folder: Path | None, companion: Callable[[str], Path | None] = lambda name: None
+) -> dict[str, Path]:
+    """Where each file lies that methods name: from `folder`, or beside the model, which `companion` knows.
+
+    Raises InputError for each shot whose file is missing.
+    """
     found, problems = {}, []
     for shot in plan.shots:
         for name in shot.method.files:
             path = (folder or Path()) / name
+            if not path.is_file():
+                path = companion(name) or path
             found[name] = path
             if not path.is_file():
                 where = shot.where or shot_label(shot.name)
-                problems.append(Problem(where, f"the file {name!r} is not in {path.parent}", remedy="mend its path"))
+                problems.append(
+                    Problem(
+                        where, f"the file {name!r} is not in {path.parent}", remedy="mend its path, or lay it there"
+                    )
+                )
     if problems:
         raise InputError(dict.fromkeys(problems))
     return found

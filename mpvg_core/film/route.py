@@ -191,7 +191,8 @@ def _wish(
     }
     if shot.layout:  # other takes keep the ids they had before there were layouts
         inputs["layout"] = shot.layout_json()
-    built_on = tuple(i for i in range(len(earlier)) if plan.shots[i].name in shot.method.shots)
+    named = {*shot.method.shots, *(shot.looks_back if shot.method.cross_shot else ())}
+    built_on = tuple(i for i in range(len(earlier)) if plan.shots[i].name in named)
     if shot.method.chosen:
         inputs["method"] = {
             **shot.method.to_json(),

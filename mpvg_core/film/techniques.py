@@ -21,25 +21,34 @@ from ..errors import InputError, Problem
 from ..history.select import telling_tokens
 from ..methods.causal import causal_attention
 from ..methods.codenoise import PromptSpan, codenoise
+from ..methods.control import Control as Controlling
+from ..methods.control import control, control_latents
+from ..methods.control_adapter import load_control_adapter
 from ..methods.edit import latent_mask, masked_edit, paste, video_to_video, video_to_video_by_inversion
 from ..methods.freenoise import freenoise
 from ..methods.infill import Segment, bridge_latents, bridged, infill, plan_infill, start_end
 from ..methods.keep_look import keep_look, look_tokens
 from ..methods.noises import moving_noise, path, same_background, shared_noise
+from ..methods.one_shot import one_shot, read_tuning
 from ..methods.regions import Region, regions
 from ..methods.regions import Regions as Acting
 from ..methods.shared_attention import Anchor
+from ..methods.structure import canny_clip, layout_clip
 from ..methods.technique import Technique
+from ..methods.temporal_adapter import read_temporal_adapter, temporal_adapter
 from ..methods.windows import plan_windows
 from ..storyboard.box import Box
 from ..storyboard.layout import tracks
 from ..storyboard.method import (
     Causal,
+    Control,
+    CrossShot,
     Edit,
     Ends,
     KeepLook,
     Method,
     MovingNoise,
+    OneShot,
     Regions,
     SameBackground,
     SharedNoise,
@@ -73,9 +82,9 @@ class Asked:
     """A take to be made, and what its methods are built from.
 
     label: what errors call it. text: its first prompt; spans: the prompts of a take of several shots. frames: pixel
-    frames of the whole take. shots: the earlier ones that methods name; seeds: of their noise, by name. clips, masks:
-    frames uint8 [T, H, W, 3] and masks bool [1 or T, H, W] that are given by hand in place of files of these names;
-    files: where the others lie.
+    frames of the whole take. shots: the earlier ones that methods name, in their order; seeds: of their noise, by name;
+    ages: how many shots ago each was. clips, masks: frames uint8 [T, H, W, 3] and masks bool [1 or T, H, W] that are
+    given by hand in place of files of these names; files: where the others lie.
     """
 
     backbone: Backbone
@@ -91,6 +100,7 @@ class Asked:
     spans: Sequence[PromptSpan] = ()
     shots: Mapping[str, Model] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
+    ages: Sequence[int] | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
     clips: Mapping[str, np.ndarray] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -143,6 +153,12 @@ def ways_of(asked: Asked) -> Ways:
                     found += _ends(asked, settings)
                 case Regions():
                     found.append(_regions(asked, settings))
+                case Control():
+                    found.append(_control(asked, settings))
+                case CrossShot():
+                    found.append(_cross_shot(asked, settings))
+                case OneShot():
+                    found.append(one_shot(read_tuning(asked.files[settings.tuning]), settings.strength))
                 case Causal():
                     found.append(causal_attention(settings.window))
         found += _windows(asked, asked.method.windows or None)
@@ -261,6 +277,27 @@ def _regions(asked: Asked, settings: Regions) -> Technique:
     acting = Acting(strength=settings.strength, interval=settings.interval)
     times = asked.backbone.temporal_compression
     return regions(entities, (frames, height, width), acting, temporal_compression=times)
+
+
+def _control(asked: Asked, settings: Control) -> Technique:
+    if settings.video is not None:
+        clip = _footage(asked, settings.video)
+    elif settings.shot is not None:
+        frames = np.concatenate(list(asked.backbone.decode(asked.shots[settings.shot].latents)))
+        clip = frames[: asked.clip_frames]
+    else:
+        clip = layout_clip(asked.layout, asked.clip_frames, asked.height, asked.width)
+    clip = canny_clip(clip) if settings.edges else clip
+    latents = control_latents(asked.backbone, clip, asked.clip_frames, asked.height, asked.width)
+    file = settings.adapter_file
+    adapter = load_control_adapter(asked.files[file], device=asked.backbone.device) if file is not None else None
+    return control(latents, adapter, Controlling(settings.strength, settings.scale, settings.interval))
+
+
+def _cross_shot(asked: Asked, settings: CrossShot) -> Technique:
+    adapter = read_temporal_adapter(asked.files[settings.adapter_file], device=asked.backbone.device)
+    clips = [model.latents for model in asked.shots.values()]
+    return temporal_adapter(adapter, clips, settings.strength, ages=asked.ages, interval=settings.interval)
 
 
 def _ends(asked: Asked, settings: Ends) -> list[Technique]:

@@ -43,6 +43,10 @@ def _interval(value: Any) -> Any:
 Interval = Annotated[tuple[Part, Part], BeforeValidator(_interval), PlainSerializer(list)]
 
 
+CONTROL_ADAPTER, TEMPORAL_ADAPTER = "control_adapter.safetensors", "temporal_adapter.safetensors"
+"""Adapters' files where they lie with a model."""
+
+
 class Settings(BaseModel):
     """One method's settings; `main` names the field that a bare value stands for, '' where only "on" can be said."""
 
@@ -208,6 +212,77 @@ class HistoryParts(Settings):
     interval: Interval = (0.0, 1.0)
 
 
+class Control(Settings):
+    """Follows the structure of a clip, by a control adapter or a control model.
+
+    video: a file; shot: an earlier one; neither: the boxes of the shot's own layout. edges: follow the edges of the
+    clip, which is otherwise taken as it is (depth, silhouettes …). strength: 0 = not at all, 1 = as trained; scale:
+    above 1 pulls towards it, at a call more a step. adapter: a file, None = the model's own, 'off' = the model takes
+    control clips by itself. interval: of the steps, 0..1.
+    """
+
+    video: File | None = None
+    shot: Name | None = None
+    edges: Annotated[bool, Strict()] = False
+    strength: Part = 1.0
+    scale: Annotated[float, Field(ge=0, le=20)] = 1.0
+    interval: Interval = (0.0, 1.0)
+    adapter: File | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Control:
+        if self.video is not None and self.shot is not None:
+            raise complaint("control has two clips", "one of shot: and video:, or none for the layout's boxes")
+        return self
+
+    @property
+    def shots(self) -> tuple[str, ...]:
+        return (self.shot,) if self.shot is not None else ()
+
+    @property
+    def adapter_file(self) -> str | None:
+        """The adapter's file, as written or as it lies with the model."""
+        return None if self.adapter == "off" else self.adapter or CONTROL_ADAPTER
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(file for file in (self.video, self.adapter_file) if file is not None)
+
+
+class CrossShot(Settings):
+    """The same places of earlier shots in view, by a trained temporal adapter.
+
+    strength: of what it adds; adapter: a file, None = the model's own. interval: of the steps, 0..1.
+    """
+
+    main: ClassVar[str] = "strength"
+    strength: Part = 1.0
+    interval: Interval = (0.0, 1.0)
+    adapter: File | None = None
+
+    @property
+    def adapter_file(self) -> str:
+        """The adapter's file, as written or as it lies with the model."""
+        return self.adapter or TEMPORAL_ADAPTER
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.adapter_file,)
+
+
+class OneShot(Settings):
+    """The motion of one clip: a tuning that `mpvg train one-shot` made of it. strength: 0 = the stock model, 1 = as
+    trained."""
+
+    main: ClassVar[str] = "tuning"
+    tuning: File
+    strength: Part = 1.0
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.tuning,)
+
+
 class Causal(Settings):
     """Experimental: frames see only earlier ones, `window` latent frames back (None = all)."""
 
@@ -262,6 +337,9 @@ class Method(BaseModel):
     infill: Annotated[Annotated[Infill, ON] | Off, CHOICE, _short(Infill)] = None
     history_parts: Annotated[Annotated[HistoryParts, ON] | Off, CHOICE, _short(HistoryParts)] = None
     regions: Annotated[Annotated[Regions, ON] | Off, CHOICE, _short(Regions)] = None
+    control: Annotated[Annotated[Control, ON] | Off, CHOICE, _short(Control)] = None
+    cross_shot: Annotated[Annotated[CrossShot, ON] | Off, CHOICE, _short(CrossShot)] = None
+    one_shot: Annotated[Annotated[OneShot, ON] | Off, CHOICE, _short(OneShot)] = None
     causal: Annotated[Annotated[Causal, ON] | Off, CHOICE, _short(Causal)] = None
 
     @model_validator(mode="before")
@@ -311,6 +389,9 @@ METHODS: Mapping[str, type[Settings]] = {
     "infill": Infill,
     "history_parts": HistoryParts,
     "regions": Regions,
+    "control": Control,
+    "cross_shot": CrossShot,
+    "one_shot": OneShot,
     "causal": Causal,
 }
 """Every method's name and its settings."""

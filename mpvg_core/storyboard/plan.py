@@ -292,9 +292,12 @@ class _Planning:
         """What shots of one continuous take must share."""
         for index, (shot, written) in enumerate(zip(shots, self.board.shots, strict=True)):
             first, label = shots[self.takes[index].start], shot_label(shot.name)
-            if "regions" in shot.method.chosen and not shot.layout:
+            control = shot.method.control
+            boxes = [name for name in ("regions",) if name in shot.method.chosen]
+            boxes += ["control"] if control and control.video is None and control.shot is None else []
+            for name in boxes if not shot.layout else ():
                 remedy = "give it a layout, or switch the method off"
-                self._complain(("shots", index), label, "method regions without a layout", "boxes", remedy)
+                self._complain(("shots", index), label, f"method {name} without a layout", "boxes", remedy)
             if shot is first:
                 continue
             goes_on = f"it goes on from {shot_label(first.name)}"
@@ -304,7 +307,7 @@ class _Planning:
             if shot.negative != first.negative:
                 what = "another negative prompt"
                 self._complain(("shots", index, "negative"), label, what, goes_on, "give both the same")
-            for name in ("regions", "edit", "ends", "infill"):
+            for name in ("regions", "edit", "ends", "infill", "control"):
                 if name in shot.method.chosen:
                     remedy = "join it by a cut"
                     self._complain(("shots", index), label, f"method {name} in a take of several shots", "", remedy)

@@ -102,6 +102,9 @@ class FakeBackbone:
         mask = torch.tensor([word not in ("</s>", "a", "the") for word in words])
         return TextEmbedding(ids=ids, embeds=vectors, mask=mask, pieces=tuple(words))
 
+    def companion(self, name: str) -> Path | None:
+        return None
+
     def limits(self) -> ModelLimits:
         return ModelLimits("fake", 17, 8, 8, 64, 64, 8, LENGTH, lambda text: len(text.split()))
 

@@ -194,3 +194,27 @@ def test_parts_of_what_is_remembered_pull_each_by_itself(tmp_path):
     assert same == calls and torch.equal(plain, none)
     whole, _ = filmed(tmp_path / "whole", history_parts={"scale": 0.5, "shots_each": 2})
     assert whole == calls + 3
+
+
+@pytest.mark.parametrize(
+    ("chosen", "file"),
+    [
+        ({"control": {"shot": "a", "edges": True}}, "control_adapter.safetensors"),
+        ({"cross_shot": 0.5}, "temporal_adapter.safetensors"),
+        ({"one_shot": "walk.safetensors"}, "walk.safetensors"),
+    ],
+)
+def test_an_adapter_that_is_nowhere_is_told_before_anything_is_made(tmp_path, chosen, file):
+    backbone = FakeBackbone()
+    with pytest.raises(InputError, match=f"the file {file!r} is not in"):
+        make_film(tmp_path, story_plan(PAIR, c=method(**chosen)), backbone)
+    assert backbone.denoised == 0
+
+
+def test_an_adapter_that_lies_with_the_model_is_found_there(tmp_path):
+    lying = tmp_path / "temporal_adapter.safetensors"
+    lying.write_bytes(b"no adapter")
+    backbone = FakeBackbone()
+    backbone.companion = lambda name: tmp_path / name
+    with pytest.raises(InputError, match="does not open"):
+        make_film(tmp_path / "film", story_plan(PAIR, c=method(cross_shot=True)), backbone)

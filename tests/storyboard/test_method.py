@@ -99,6 +99,10 @@ def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
         ("shots: [A., {prompt: B., transition: smooth, negative: x}]", "another negative prompt"),
         ("shots: [A., {prompt: B., transition: smooth, frames: 1}]", "a smooth transition to a shot of 1 frame"),
         ("shots: [{prompt: A., method: regions}]", "method regions without a layout"),
+        ("shots: [{prompt: A., method: control}]", "method control without a layout"),
+        ("shots: [A., {prompt: B., method: {control: {shot: shot 1, video: a.mp4}}}]", "control has two clips"),
+        ("shots: [A., {prompt: B., method: {one_shot: {}}}]", "'tuning' is missing"),
+        ("shots: [{prompt: A., frames: 17, method: {infill: {keys: 4}}}]", "infill with 4 keys of a clip of 17 frames"),
     ],
 )
 def test_what_cannot_be_is_one_clear_problem(limits, text, said):
