@@ -38,6 +38,15 @@ class LatentBasis:
         latents = torch.cat([still @ self.static.T, moving], dim=-1) * self.scale
         return latents.permute(0, 1, 4, 2, 3).contiguous()
 
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents [B, 1+k, 16, h, w] to the nearest pixels [B, 1+4k, 3, 4h, 4w] that they stand for, about -1..1."""
+        parts = latents.permute(0, 1, 3, 4, 2) / self.scale
+        still = parts[..., :STATIC] @ self.static + self.mean  # (B, 1+k, h, w, 48)
+        change = (parts[:, 1:, ..., STATIC:] @ self.changing).unflatten(-1, (4, -1))  # (B, k, h, w, 4, 48)
+        rest = (still[:, 1:, ..., None, :] + change).permute(0, 1, 4, 2, 3, 5).flatten(1, 2)  # (B, 4k, h, w, 48)
+        blocks = torch.cat([still[:, :1], rest], dim=1).unflatten(-1, (BLOCK, BLOCK, 3))
+        return blocks.permute(0, 1, 6, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+
     def state(self) -> dict[str, torch.Tensor]:
         return {"mean": self.mean, "static": self.static, "changing": self.changing, "scale": self.scale}
 

@@ -95,7 +95,7 @@ def train(piece: str, runs: Path, *, steps: int | None, workers: int, device: to
             runs / piece,
             base,
             basis,
-            filmed=film_stories(runs / "filmed.safetensors", base, stories=FILMED_STORIES, device=device),
+            filmed=film_stories(runs / "filmed.safetensors", base, basis, stories=FILMED_STORIES, device=device),
             seeing_steps=SEEING_STEPS,
             steps=steps or HISTORY_STEPS,
             workers=workers,

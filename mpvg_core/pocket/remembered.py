@@ -1,6 +1,7 @@
 """Training stories as the base itself films them: a film remembers generated clips, faults and all, not drawn ones.
 
-The prompts tell the looks, so that what each clip shows is known without reading it.
+The prompts tell the looks, so that it is known what each clip is to show. One that the reader sees otherwise would
+teach the wrong thing: the drawn clip stands in its place.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from ..diffusion.guidance import HistoryGuidance
 from ..diffusion.noise import shot_noise, step_generator
 from ..diffusion.sampler import sample
 from .base import SCHEDULER, token_ids, tokenizer
-from .batches import training_seed
+from .batches import as_pixels, training_seed
 from .language import tell
-from .latents import CHANNELS
-from .world import FRAMES, SIZE, draw_story
+from .latents import CHANNELS, LatentBasis
+from .reader import agreement, read_clip
+from .world import FRAMES, SIZE, Scene, draw_scene, draw_story
 
 SHOTS = 4
 STEPS = 16
@@ -51,7 +53,9 @@ class _Base:
 
 
 @torch.no_grad()
-def film_stories(file: Path, base: Mapping[str, Any], *, stories: int, device: torch.device) -> FilmedStories:
+def film_stories(
+    file: Path, base: Mapping[str, Any], basis: LatentBasis, *, stories: int, device: torch.device
+) -> FilmedStories:
     """Films `stories` training stories of four shots with the base alone; goes on with what `file` holds already."""
     seeds, clips = _held(file)
     rng = np.random.default_rng([_STREAM, 0])
@@ -61,6 +65,7 @@ def film_stories(file: Path, base: Mapping[str, Any], *, stories: int, device: t
     shape = (1, (FRAMES - 1) // 4 + 1, CHANNELS, SIZE // 4, SIZE // 4)
     for start in range(len(seeds), stories, 5):
         some = wanted[start : start + 5]
+        scenes = [scene for seed in some for scene in draw_story(seed, shots=SHOTS).scenes]
         prompts = [
             tell(scene, np.random.default_rng([seed, shot]), told=True)
             for seed in some
@@ -76,10 +81,20 @@ def film_stories(file: Path, base: Mapping[str, Any], *, stories: int, device: t
             steps=STEPS,
             generator=[step_generator(seed) for seed in own],
         )
-        clips.append(latents.unflatten(0, (len(some), SHOTS)).half().cpu())
+        latents = torch.stack([_true(clip, scene, basis) for clip, scene in zip(latents.cpu(), scenes, strict=True)])
+        clips.append(latents.unflatten(0, (len(some), SHOTS)).half())
         seeds += some
         save_file({"seeds": torch.tensor(seeds), "clips": torch.cat(clips)}, file)
     return FilmedStories(tuple(seeds[:stories]), torch.cat(clips)[:stories])
+
+
+def _true(clip: Tensor, scene: Scene, basis: LatentBasis) -> Tensor:
+    """The filmed clip [F, C, h, w] if it shows its scene, else the scene as it is drawn."""
+    pixels = basis.decode(clip[None]).clamp(-1, 1)[0].permute(0, 2, 3, 1)
+    found = agreement(read_clip(((pixels + 1) * 127.5).round().to(torch.uint8).numpy()), scene)
+    if all(float(value) == 1.0 for name, value in found.items() if name != "mirrored"):
+        return clip
+    return basis.encode(as_pixels(draw_scene(scene)[None]))[0]
 
 
 def _held(file: Path) -> tuple[list[int], list[Tensor]]:

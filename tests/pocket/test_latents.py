@@ -56,3 +56,14 @@ def test_held_out_clips_come_back_from_the_linear_decoder(round_trip: Callable[[
         error = (round_trip(clip).astype(np.float64) - clip) ** 2
         worst = min(worst, 10 * np.log10(255**2 / error.mean()))
     assert worst > 22
+
+
+def test_decoding_gives_back_what_the_components_hold_and_nothing_else(
+    basis: LatentBasis, fitted_clips: np.ndarray
+) -> None:
+    latents = basis.encode(as_pixels(fitted_clips[:4]))
+    pixels = basis.decode(latents)
+    assert pixels.shape == as_pixels(fitted_clips[:4]).shape
+    assert torch.allclose(basis.encode(pixels), latents, atol=1e-3)
+    lost = (pixels - as_pixels(fitted_clips[:4])).square().mean()
+    assert lost < 0.1 * as_pixels(fitted_clips[:4]).var()
