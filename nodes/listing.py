@@ -22,6 +22,7 @@ from .methods import (
 from .models import EncodePrompt, LoadModel
 from .sampling import CoarseToFine, DecodeShot, HistoryCFG, MultiSceneSampler
 from .storyboard import LoadStoryboard, RerollShot, StoryboardNode, StoryboardShot
+from .trained import ControlClip, EarlierShotsInView, HistoryParts, OneShotMotion
 from .writing import WriteStoryboard
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -57,4 +58,8 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     CausalAttention,
     CoarseToFine,
     WriteStoryboard,
+    HistoryParts,
+    ControlClip,
+    EarlierShotsInView,
+    OneShotMotion,
 )

@@ -41,8 +41,11 @@ def asked_of(methods: Methods, model: FilmModel, prompt: EncodedPrompt, request:
         height=request.height,
         fps=fps,
         layout=methods.layout,
-        shots=methods.shots,
+        shots={**methods.shots, **methods.past},
         seeds=methods.seeds,
+        past=tuple(methods.past),
+        ages=methods.ages or None,
+        files=methods.files,
         clips={
             name: at_rate(frames, methods.rates.get(name), fps, request.frames)
             for name, frames in methods.clips.items()
@@ -67,7 +70,8 @@ def _earlier(model: FilmModel, history: ShownHistory, name: str) -> Model:
     return Model(names[index], history.past.shots[index].text, latents)
 
 
-def _node(name: str, shown: str, what: str, aliases: list[str], slots: list[Any]) -> io.Schema:
+def method_node(name: str, shown: str, what: str, aliases: list[str], slots: list[Any]) -> io.Schema:
+    """A node that adds one method to those that it is given."""
     return io.Schema(
         node_id=name,
         display_name=f"{shown} (MPVG)",
@@ -82,7 +86,7 @@ def _node(name: str, shown: str, what: str, aliases: list[str], slots: list[Any]
     )
 
 
-def _part(name: str, default: float, tooltip: str, *, advanced: bool = False) -> Any:
+def part_of_one(name: str, default: float, tooltip: str, *, advanced: bool = False) -> Any:
     return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.05, tooltip=tooltip, advanced=advanced)
 
 
@@ -97,14 +101,14 @@ def _past(model_for: str) -> list[Any]:
 class KeepLook(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_KeepLook",
             "Keep the Look",
             "Keeps the look of an actor of an earlier shot without any training: the new shot sees its tokens.",
             ["consistency", "character", "ip adapter", "reference", "shared attention"],
             [
                 *_past("whose look is kept"),
-                _part(
+                part_of_one(
                     "strength", 0.8, "0 = the stock model, 1 = the earlier shot counts as much as the new one itself."
                 ),
                 io.String.Input(
@@ -113,14 +117,14 @@ class KeepLook(io.ComfyNode):
                     tooltip="Whose look: words of the earlier prompt, such as a name. Empty = those that both prompts "
                     "share.",
                 ),
-                _part(
+                part_of_one(
                     "noise",
                     0.0,
                     "Part of the earlier shot's noise to start from; ties the pose as well.",
                     advanced=True,
                 ),
-                _part("start", 0.0, "From which part of the way, 0 (noise) to 1 (picture).", advanced=True),
-                _part("end", 1.0, "Up to which part of the way. Ending early saves calls.", advanced=True),
+                part_of_one("start", 0.0, "From which part of the way, 0 (noise) to 1 (picture).", advanced=True),
+                part_of_one("end", 1.0, "Up to which part of the way. Ending early saves calls.", advanced=True),
                 inputs.seed("The seed that the earlier shot was made from; its own noise suits best.", rolls=False),
             ],
         )
@@ -141,7 +145,7 @@ class KeepLook(io.ComfyNode):
         methods: Methods | None = None,
     ) -> io.NodeOutput:
         earlier = _earlier(model, history, shot)
-        return _with(
+        return chained(
             methods,
             "keep_look",
             {"shot": earlier.name, "strength": strength, "words": words, "noise": noise, "interval": (start, end)},
@@ -153,7 +157,7 @@ class KeepLook(io.ComfyNode):
 class SameBackground(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_SameBackground",
             "Same Background",
             "Draws the background towards that of an earlier shot of the same length and size.",
@@ -161,8 +165,8 @@ class SameBackground(io.ComfyNode):
             [
                 *_past("whose background is kept"),
                 *_box("The part that is left alone, where either shot has its actors", (0.25, 0.25, 0.5, 0.75)),
-                _part("strength", 0.6, "0 leaves the shot alone, 1 is the earlier background itself."),
-                _part("end", 0.5, "Up to which part of the way.", advanced=True),
+                part_of_one("strength", 0.6, "0 leaves the shot alone, 1 is the earlier background itself."),
+                part_of_one("end", 0.5, "Up to which part of the way.", advanced=True),
             ],
         )
 
@@ -183,7 +187,7 @@ class SameBackground(io.ComfyNode):
     ) -> io.NodeOutput:
         earlier = _earlier(model, history, shot)
         box = (left, top, width, height)
-        return _with(
+        return chained(
             methods,
             "same_background",
             {"shot": earlier.name, "strength": strength, "interval": (0.0, end), "foreground": box},
@@ -194,24 +198,24 @@ class SameBackground(io.ComfyNode):
 def _box(what: str, box: tuple[float, float, float, float]) -> list[Any]:
     left, top, width, height = box
     return [
-        _part("left", left, f"{what}: its left edge, 0 to 1 of the picture."),
-        _part("top", top, "Its upper edge."),
-        _part("width", width, "Its width, 0 to 1 of the picture."),
-        _part("height", height, "Its height."),
+        part_of_one("left", left, f"{what}: its left edge, 0 to 1 of the picture."),
+        part_of_one("top", top, "Its upper edge."),
+        part_of_one("width", width, "Its width, 0 to 1 of the picture."),
+        part_of_one("height", height, "Its height."),
     ]
 
 
 class SharedNoise(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_SharedNoise",
             "Shared Noise",
             "Starts from noise that is partly that of another seed: shots with the same one resemble each other.",
             ["consistency", "seed", "noise"],
             [
                 inputs.seed("The seed whose noise is shared: the same in all shots that are to resemble.", rolls=False),
-                _part("strength", 0.3, "The part that is shared: 0 = own noise, 1 = the other's alone."),
+                part_of_one("strength", 0.3, "The part that is shared: 0 = own noise, 1 = the other's alone."),
             ],
         )
 
@@ -219,13 +223,13 @@ class SharedNoise(io.ComfyNode):
     @host.plain_words
     def execute(cls, seed: int, strength: float, methods: Methods | None = None) -> io.NodeOutput:
         shared = f"seed {seed}"
-        return _with(methods, "shared_noise", {"shot": shared, "strength": strength}, seeds={shared: seed})
+        return chained(methods, "shared_noise", {"shot": shared, "strength": strength}, seeds={shared: seed})
 
 
 class MovingNoise(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_MovingNoise",
             "Moving Noise",
             "Starts from noise that wanders over the picture, so that what it shows does.",
@@ -242,7 +246,7 @@ class MovingNoise(io.ComfyNode):
                 io.Float.Input(
                     "down", default=0.0, min=-16384.0, max=16384.0, step=8.0, tooltip="How far down; negative: up."
                 ),
-                _part("strength", 0.5, "The part of the noise that wanders."),
+                part_of_one("strength", 0.5, "The part of the noise that wanders."),
             ],
         )
 
@@ -250,13 +254,13 @@ class MovingNoise(io.ComfyNode):
     @host.plain_words
     def execute(cls, right: float, down: float, strength: float, methods: Methods | None = None) -> io.NodeOutput:
         path = ((0.0, 0.0), (right, down))
-        return _with(methods, "moving_noise", {"path": path, "strength": strength})
+        return chained(methods, "moving_noise", {"path": path, "strength": strength})
 
 
 class EditClip(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_EditClip",
             "Edit a Clip",
             "Makes the shot from a clip that is there: more or less of it stays, or only a mask is made anew.",
@@ -267,7 +271,7 @@ class EditClip(io.ComfyNode):
                     types=[io.Image, io.Video],
                     tooltip="The clip to begin with, as long as the shot or longer; a VIDEO at the model's rate.",
                 ),
-                _part("strength", 0.6, "0 = the clip itself, 1 = a new one (within the mask)."),
+                part_of_one("strength", 0.6, "0 = the clip itself, 1 = a new one (within the mask)."),
                 io.Combo.Input(
                     "by",
                     options=["noise", "inversion"],
@@ -289,13 +293,13 @@ class EditClip(io.ComfyNode):
             settings["mask"], masks["the mask"] = "the mask", host.mask_of(mask)
         frames, rate = host.frames_of(clip)
         rates = {} if rate is None else {"the clip": rate}
-        return _with(methods, "edit", settings, clips={"the clip": frames}, rates=rates, masks=masks)
+        return chained(methods, "edit", settings, clips={"the clip": frames}, rates=rates, masks=masks)
 
 
 class StartAndEnd(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_StartAndEnd",
             "Start and End Picture",
             "The shot begins or ends with a picture of yours, or both.",
@@ -303,7 +307,7 @@ class StartAndEnd(io.ComfyNode):
             [
                 io.Image.Input("start", optional=True, tooltip="The first picture (of a batch its first). Open: free."),
                 io.Image.Input("end", optional=True, tooltip="The last picture (of a batch its first). Open: free."),
-                _part(
+                part_of_one(
                     "strength",
                     1.0,
                     "Below 1 the shot starts from the way between the two and keeps closer to them.",
@@ -323,13 +327,13 @@ class StartAndEnd(io.ComfyNode):
             if picture is not None
         }
         settings = {**{name: f"the {name}" for name in given}, "strength": strength}
-        return _with(methods, "ends", settings, clips={f"the {name}": frames for name, frames in given.items()})
+        return chained(methods, "ends", settings, clips={f"the {name}": frames for name, frames in given.items()})
 
 
 class Windows(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_Windows",
             "Windows",
             "How a shot longer than the model's clips is made: in overlapping windows, denoised together.",
@@ -355,13 +359,13 @@ class Windows(io.ComfyNode):
     @host.plain_words
     def execute(cls, overlap: int, weights: str, freenoise: bool, methods: Methods | None = None) -> io.NodeOutput:
         settings = {"overlap": overlap or None, "weights": weights, "freenoise": freenoise}
-        return _with(methods, "windows", settings)
+        return chained(methods, "windows", settings)
 
 
 class PlaceInBox(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_PlaceInBox",
             "Place in Box",
             "Brings words into a box of the picture, which may move; chain one for each actor.",
@@ -369,11 +373,13 @@ class PlaceInBox(io.ComfyNode):
             [
                 io.String.Input("words", default="", tooltip="Who or what: words as the prompt has them."),
                 *_box("The box at the shot's start", (0.0, 0.0, 0.5, 1.0)),
-                _part("end_left", 0.0, "The left edge at the shot's end, where it moves.", advanced=True),
-                _part("end_top", 0.0, "The upper edge at the shot's end.", advanced=True),
+                part_of_one("end_left", 0.0, "The left edge at the shot's end, where it moves.", advanced=True),
+                part_of_one("end_top", 0.0, "The upper edge at the shot's end.", advanced=True),
                 io.Boolean.Input("moves", default=False, tooltip="Whether the box moves to its end.", advanced=True),
-                _part("strength", 1.0, "0 = not at all, 1 = as a word of the prompt; all boxes share the last one's."),
-                _part("end", 1.0, "Up to which part of the way.", advanced=True),
+                part_of_one(
+                    "strength", 1.0, "0 = not at all, 1 = as a word of the prompt; all boxes share the last one's."
+                ),
+                part_of_one("end", 1.0, "Up to which part of the way.", advanced=True),
             ],
         )
 
@@ -403,13 +409,13 @@ class PlaceInBox(io.ComfyNode):
         if moves:
             layout.append(PlacedBox(named, named, (end_left, end_top, width, height), 1.0))
         settings = {"strength": strength, "interval": (0.0, end)}
-        return _with(methods, "regions", settings, layout=tuple(layout))
+        return chained(methods, "regions", settings, layout=tuple(layout))
 
 
 class CausalAttention(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return _node(
+        return method_node(
             "MPVG_CausalAttention",
             "Causal Attention",
             "Experimental: each frame sees only earlier ones.",
@@ -420,8 +426,8 @@ class CausalAttention(io.ComfyNode):
     @classmethod
     @host.plain_words
     def execute(cls, window: int, methods: Methods | None = None) -> io.NodeOutput:
-        return _with(methods, "causal", {"window": window or None})
+        return chained(methods, "causal", {"window": window or None})
 
 
-def _with(methods: Methods | None, name: str, settings: dict[str, Any], **given: Any) -> io.NodeOutput:
+def chained(methods: Methods | None, name: str, settings: dict[str, Any], **given: Any) -> io.NodeOutput:
     return io.NodeOutput((methods or Methods()).with_one(name, settings, **given))

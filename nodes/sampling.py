@@ -192,7 +192,7 @@ class MultiSceneSampler(io.ComfyNode):
             steps=steps or model.steps,
             scheduler=model.noise_scheduler(scheduler),
             batched=batched,
-            guidance=guidance or model.guidance(),
+            guidance=_pulled(guidance or model.guidance(), methods),
         )
         request.require_possible(backbone)
         progress = host.Progress(request.steps)
@@ -209,6 +209,7 @@ class MultiSceneSampler(io.ComfyNode):
                 conditioning(model.adapter, remembered, backbone.device),
                 adapter=model.adapter.fingerprint if model.adapter is not None else None,
                 techniques=lambda: ways_of(asked_of(methods, model, prompt, request)).techniques,
+                parts=methods.parts,
                 made_by=methods.fingerprint(),
                 on_step=lambda info: progress.show(info.index + 1, step_picture(model, info)),
                 interrupt=host.interrupt,
@@ -323,6 +324,11 @@ class CoarseToFine(io.ComfyNode):
                 made.append(part)
         whole = np.concatenate(made)
         return io.NodeOutput(host.image_batch(whole), host.video_of(whole, backbone.limits().fps))
+
+
+def _pulled(guidance: Any, methods: Methods) -> Any:
+    """The guidance with the pulls that methods add."""
+    return replace(guidance, segments=(*guidance.segments, *methods.segments)) if methods.segments else guidance
 
 
 def _require_one_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..mpvg_core.backbone.cogvideox import CogVideoXBackbone
     from ..mpvg_core.backbone.interface import TextEmbedding
     from ..mpvg_core.backbone.preview import LatentColours
-    from ..mpvg_core.diffusion.guidance import HistoryGuidance
+    from ..mpvg_core.diffusion.guidance import HistoryGuidance, Segment
+    from ..mpvg_core.diffusion.inject import HistoryConditioning
     from ..mpvg_core.film.chain import Filming
     from ..mpvg_core.film.collect import MadeClip
     from ..mpvg_core.film.record import Film
@@ -118,12 +119,22 @@ class Tokens:
     model: str
 
 
+_JOINED = ("shots", "seeds", "clips", "rates", "masks", "files")  # of the fields of `Methods`, those that add up
+
+
+def _content(path: Path) -> str:
+    from ..mpvg_core.film.durable import sha256_file
+
+    return sha256_file(path)
+
+
 @dataclass(frozen=True)
 class Methods:
     """MPVG_METHODS: how a shot is made, by the names and settings of a storyboard's `method`.
 
     What was given by hand goes by name: earlier shots, seeds, clips (uint8 [T, H, W, 3]) with the frames a second of
-    those that have a rate, masks (bool [T, H, W]); and the boxes of a layout.
+    those that have a rate, masks (bool [T, H, W]), files; the boxes of a layout; past shots that are all seen, and how
+    many shots ago each was; parts of the history, and the pulls towards them.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -132,27 +143,30 @@ class Methods:
     clips: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
     layout: tuple[PlacedBox, ...] = ()
+    past: Mapping[str, EarlierShot] = field(default_factory=dict)
+    ages: tuple[int, ...] = ()
+    parts: Mapping[str, HistoryConditioning | None] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
 
     def with_one(self, name: str, settings: Mapping[str, Any], **given: Any) -> Methods:
         """These and one more; a second one of the same name takes the place of the first."""
-        return Methods(
-            settings={**self.settings, name: dict(settings)},
-            shots={**self.shots, **given.get("shots", {})},
-            seeds={**self.seeds, **given.get("seeds", {})},
-            clips={**self.clips, **given.get("clips", {})},
-            rates={**self.rates, **given.get("rates", {})},
-            masks={**self.masks, **given.get("masks", {})},
-            layout=given.get("layout", self.layout),
-        )
+        joined = {part: {**getattr(self, part), **given.pop(part, {})} for part in _JOINED}
+        return replace(self, settings={**self.settings, name: dict(settings)}, **joined, **given)
 
     def fingerprint(self) -> str:
         """A hash of all of it; '' for none."""
         if not self.settings:
             return ""
         told = sorted(self.settings.items()), sorted(self.seeds.items()), sorted(self.rates.items()), self.layout
-        digest = hashlib.sha256(repr(told).encode())
-        for name, model in sorted(self.shots.items()):
+        files = [(name, _content(path)) for name, path in sorted(self.files.items())]
+        digest = hashlib.sha256(repr((told, files, self.ages, self.segments)).encode())
+        for name, conditioning in sorted(self.parts.items()):
+            digest.update(name.encode())
+            if conditioning is not None:
+                digest.update(conditioning.tokens.float().cpu().numpy().tobytes())
+        for name, model in [*sorted(self.shots.items()), *self.past.items()]:
             digest.update(f"{name} {model.text.ids.tolist()}".encode())
             digest.update(model.latents.float().cpu().numpy().tobytes())
         arrays: dict[str, NDArray[Any]] = {**self.clips, **self.masks}

@@ -205,6 +205,7 @@ class Filming:
             models[earlier.shot.name] = Model(earlier.shot.name, earlier.text, latents)
             seeds[earlier.shot.name] = earlier.shot.seed
         shot = first.shot
+        seen = [index for index in first.built_on if self.errands[index].shot.name in shot.looks_back]
         return Asked(
             backbone=backbone,
             method=shot.method,
@@ -219,7 +220,8 @@ class Filming:
             spans=spans,
             shots=models,
             seeds=seeds,
-            ages=[first.number - 1 - index for index in first.built_on],
+            past=[self.errands[index].shot.name for index in seen],
+            ages=[first.number - 1 - index for index in seen],
             files=self._files,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -28,6 +28,7 @@ def shoot_once(
     *,
     adapter: str | None = None,
     techniques: Callable[[], Sequence[Technique]] = tuple,
+    parts: Mapping[str, HistoryConditioning | None] | None = None,
     made_by: str = "",
     on_step: OnStep | None = None,
     interrupt: Callable[[], None] | None = None,
@@ -50,6 +51,7 @@ def shoot_once(
         negative,
         history,
         techniques=techniques(),
+        parts=parts,
         on_step=on_step,
         interrupt=interrupt,
     )

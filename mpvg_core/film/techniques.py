@@ -83,8 +83,9 @@ class Asked:
 
     label: what errors call it. text: its first prompt; spans: the prompts of a take of several shots. frames: pixel
     frames of the whole take. shots: the earlier ones that methods name, in their order; seeds: of their noise, by name;
-    ages: how many shots ago each was. clips, masks: frames uint8 [T, H, W, 3] and masks bool [1 or T, H, W] that are
-    given by hand in place of files of these names; files: where the others lie.
+    past: those that are seen as a whole, oldest first, and how many shots ago each was, `ages`. clips, masks: frames
+    uint8 [T, H, W, 3] and masks bool [1 or T, H, W] that are given by hand in place of files of these names; files:
+    where the others lie.
     """
 
     backbone: Backbone
@@ -100,6 +101,7 @@ class Asked:
     spans: Sequence[PromptSpan] = ()
     shots: Mapping[str, Model] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
+    past: Sequence[str] = ()
     ages: Sequence[int] | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
     clips: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -296,7 +298,7 @@ def _control(asked: Asked, settings: Control) -> Technique:
 
 def _cross_shot(asked: Asked, settings: CrossShot) -> Technique:
     adapter = read_temporal_adapter(asked.files[settings.adapter_file], device=asked.backbone.device)
-    clips = [model.latents for model in asked.shots.values()]
+    clips = [asked.shots[name].latents for name in asked.past]
     return temporal_adapter(adapter, clips, settings.strength, ages=asked.ages, interval=settings.interval)
 
 
