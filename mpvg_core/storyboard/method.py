@@ -128,7 +128,7 @@ class Edit(Settings):
     """Makes the shot from a clip that is there: an earlier shot's, or a video file's.
 
     strength: 0 = the clip itself, 1 = a new one. by: `noise` (SDEdit) or `inversion` (keeps more of it; ddim only).
-    box: only within it anything is new; mask: only where this picture or video is white.
+    box: only within it anything is new; mask: only where this picture file is white.
     """
 
     shot: Name | None = None
