@@ -27,8 +27,9 @@ class ControlClip(io.ComfyNode):
                 sockets.Model.Input("model", tooltip="The model that films."),
                 io.Combo.Input(
                     "adapter",
-                    options=[OWN, *host.adapter_names()],
-                    tooltip="The control adapter: the one that lies with the model, or a file under models/mpvg.",
+                    options=[OWN, host.NO_FILE, *host.adapter_names()],
+                    tooltip="The control adapter: the one that lies with the model, or a file under models/mpvg. none: "
+                    "the model takes control clips by itself.",
                 ),
                 part_of_one("strength", 1.0, "0 = not at all, 1 = as trained."),
                 io.Float.Input(
@@ -74,7 +75,11 @@ class ControlClip(io.ComfyNode):
             frames, fps = host.frames_of(clip)
             settings["video"], clips["the control clip"] = "the control clip", frames
             rates = {"the control clip": fps} if fps else {}
-        files = {CONTROL_ADAPTER: _adapter(model, adapter, CONTROL_ADAPTER)}
+        files = {}
+        if adapter == host.NO_FILE:
+            settings["adapter"] = "off"
+        else:
+            files[CONTROL_ADAPTER] = _adapter(model, adapter, CONTROL_ADAPTER)
         return chained(methods, "control", settings, clips=clips, rates=rates, files=files)
 
 
@@ -134,7 +139,9 @@ class OneShotMotion(io.ComfyNode):
             ["lora", "tune-a-video", "motion"],
             [
                 io.Combo.Input(
-                    "tuning", options=["none", *host.adapter_names()], tooltip="The tuning's file under models/mpvg."
+                    "tuning",
+                    options=[host.NO_FILE, *host.adapter_names()],
+                    tooltip="The tuning's file under models/mpvg. none: the shot is made without one.",
                 ),
                 part_of_one("strength", 1.0, "0 = the stock model, 1 = as trained."),
             ],
@@ -143,10 +150,10 @@ class OneShotMotion(io.ComfyNode):
     @classmethod
     @host.plain_words
     def execute(cls, tuning: str, strength: float, methods: Methods | None = None) -> io.NodeOutput:
-        if tuning == "none":
+        if tuning == host.NO_FILE:
             return io.NodeOutput(methods or Methods())
-        files = {tuning: host.adapter_path(tuning)}
-        return chained(methods, "one_shot", {"tuning": tuning, "strength": strength}, files=files)
+        settings, files = {"tuning": "the tuning", "strength": strength}, {"the tuning": host.adapter_path(tuning)}
+        return chained(methods, "one_shot", settings, files=files)
 
 
 class HistoryParts(io.ComfyNode):
@@ -203,8 +210,9 @@ class HistoryParts(io.ComfyNode):
         require_same_model(model, selection.prompt.model, "selection")
         if model.adapter is None or selection.selection is None:
             return io.NodeOutput(methods or Methods())
-        settings = {"scale": scale, "shots_each": shots_each, "coarse": coarse, "noise": noise, "pool": pool}
-        how = Settings.model_validate({**settings, "interval": (0.0, end)})
+        settings: dict[str, Any] = {"scale": scale, "shots_each": shots_each, "coarse": coarse, "noise": noise}
+        settings |= {"pool": pool, "interval": (0.0, end)}
+        how = Settings.model_validate(settings)
         with host.at_work(model.resident, model.backbone.transformer):
             parts, segments = family(
                 model.adapter,

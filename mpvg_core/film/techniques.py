@@ -283,10 +283,13 @@ def _regions(asked: Asked, settings: Regions) -> Technique:
 
 def _control(asked: Asked, settings: Control) -> Technique:
     if settings.video is not None:
-        clip = _footage(asked, settings.video)
+        clip = _footage(asked, settings.video, "control")
     elif settings.shot is not None:
         frames = np.concatenate(list(asked.backbone.decode(asked.shots[settings.shot].latents)))
         clip = frames[: asked.clip_frames]
+    elif not asked.layout:
+        what = "there is neither a clip to follow nor a box"
+        raise InputError(Problem("control", what, "a clip, or the boxes of the shot's layout"))
     else:
         clip = layout_clip(asked.layout, asked.clip_frames, asked.height, asked.width)
     clip = canny_clip(clip) if settings.edges else clip
@@ -351,8 +354,11 @@ def _begun(asked: Asked, settings: Edit, latents: Tensor, source_text: TextEmbed
     return video_to_video_by_inversion(latents, source, settings.strength)
 
 
-def _footage(asked: Asked, name: str) -> np.ndarray:
-    """The first frames of a clip, as many as the shot has, at its rate and size: uint8 [T, H, W, 3]."""
+def _footage(asked: Asked, name: str, method: str = "edit") -> np.ndarray:
+    """The first frames of a clip, as many as the shot has, at its rate and size: uint8 [T, H, W, 3].
+
+    Raises InputError that names the method for a clip that is too short.
+    """
     frames = list[np.ndarray]()
     if name in asked.clips:
         called = name
@@ -368,7 +374,7 @@ def _footage(asked: Asked, name: str) -> np.ndarray:
     if len(frames) == asked.frames:
         return np.stack(frames)
     what = f"{called} gives {len(frames)} frames at {asked.fps} a second"
-    raise InputError(Problem("edit", what, f"{asked.frames}, the shot's", "shorten the shot or take a longer video"))
+    raise InputError(Problem(method, what, f"{asked.frames}, the shot's", "shorten the shot or take a longer video"))
 
 
 def _pixel_mask(asked: Asked, settings: Edit) -> Tensor | None:

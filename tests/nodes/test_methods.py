@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -107,3 +110,155 @@ def test_an_earlier_shot_goes_by_its_name_or_number_and_another_is_refused(nodes
     assert of("2").seeds == {"storm": 3}
     with pytest.raises(Exception, match="shot: 'night' is not in the history; expected one of 'dawn', 'storm'"):
         of("night")
+
+
+def model_with(companions: dict[str, Path] | None = None, adapter: Any = None) -> Any:
+    """A model on the CPU that brings these files of its own."""
+    backbone = SimpleNamespace(
+        fingerprint="f",
+        name="toy",
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        companion=(companions or {}).get,
+        transformer=None,
+    )
+    return SimpleNamespace(backbone=backbone, adapter=adapter, resident=None)
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Any], tmp_path: Path) -> Path:
+    """The folder models/mpvg, with three files in it."""
+    for name in ("mine", "yours", "my  own"):
+        (tmp_path / f"{name}.safetensors").write_bytes(name.encode())
+    monkeypatch.setattr(sys.modules[f"{standin.PACK}.nodes.host"], "_roots", lambda kind: [tmp_path])
+    return tmp_path
+
+
+def controlled(nodes: dict[str, Any], model: Any, adapter: str, **more: Any) -> Any:
+    settings = {"strength": 0.5, "scale": 2.0, "end": 0.6, "edges": True, **more}
+    return given(nodes, "ControlClip", model=model, adapter=adapter, **settings)
+
+
+def test_a_control_clip_goes_with_the_models_own_adapter_or_a_file_or_none(nodes: dict[str, Any], files: Path) -> None:
+    own = model_with({"control_adapter.safetensors": files / "mine.safetensors"})
+    clip = torch.ones(20, 8, 8, 3)
+    found = {}
+    for adapter in ("the model's own", "yours.safetensors", "none"):
+        asked = asked_of(controlled(nodes, own, adapter, clip=clip))
+        assert asked.clips["the control clip"].shape == (17, 8, 8, 3), "a longer clip is cut"
+        control = asked.method.control
+        assert (control.strength, control.scale, control.interval, control.edges) == (0.5, 2.0, (0.0, 0.6), True)
+        file = control.adapter_file
+        found[adapter] = None if file is None else asked.files[file].name
+    assert found == {
+        "the model's own": "mine.safetensors",
+        "yours.safetensors": "yours.safetensors",
+        "none": None,
+    }
+
+
+def test_an_adapter_that_the_model_does_not_bring_is_refused(nodes: dict[str, Any]) -> None:
+    with pytest.raises(Exception, match=r"adapter: the model brings none of its own.*choose a file under models/mpvg"):
+        controlled(nodes, model_with(), "the model's own")
+
+
+def test_control_with_neither_a_clip_nor_a_box_is_refused(nodes: dict[str, Any]) -> None:
+    ways_of = importlib.import_module(f"{standin.PACK}.mpvg_core.film.techniques").ways_of
+    with pytest.raises(Exception, match="the shot: control: there is neither a clip to follow nor a box"):
+        ways_of(asked_of(controlled(nodes, model_with(), "none")))
+
+
+def test_a_control_clip_that_is_too_short_is_refused_as_one(nodes: dict[str, Any]) -> None:
+    ways_of = importlib.import_module(f"{standin.PACK}.mpvg_core.film.techniques").ways_of
+    with pytest.raises(
+        Exception, match="the shot: control: the control clip gives 9 frames at 8 a second; expected 17"
+    ):
+        ways_of(asked_of(controlled(nodes, model_with(), "none", clip=torch.ones(9, 8, 8, 3))))
+
+
+def test_all_earlier_shots_are_in_view_with_their_ages(nodes: dict[str, Any], files: Path) -> None:
+    clips = tuple(SimpleNamespace(name=name, latent=torch.full((1,), age)) for name, age in (("dawn", 2), ("storm", 1)))
+    past = tuple(SimpleNamespace(text=SimpleNamespace(ids=torch.ones(1))) for _ in clips)
+    history = SimpleNamespace(model="f", clips=clips, past=past)
+    inputs = {"history": history, "adapter": "mine.safetensors", "strength": 0.7, "end": 1.0}
+    asked = asked_of(given(nodes, "EarlierShotsInView", model=model_with(), **inputs))
+    seen = [(name, asked.shots[name].latents.item()) for name in asked.past]
+    assert seen == [("dawn", 2.0), ("storm", 1.0)] and asked.ages == (2, 1)
+    assert asked.files[asked.method.cross_shot.adapter_file].name == "mine.safetensors"
+    history.model = "g"
+    with pytest.raises(Exception, match="history: was made by another model"):
+        given(nodes, "EarlierShotsInView", model=model_with(), **inputs)
+
+
+def test_a_tuning_is_known_by_what_is_in_its_file_and_none_leaves_the_methods_alone(
+    nodes: dict[str, Any], files: Path
+) -> None:
+    def tuned(tuning: str, **more: Any) -> Any:
+        return given(nodes, "OneShotMotion", tuning=tuning, strength=0.5, **more)
+
+    windows = given(nodes, "Windows", overlap=0, weights="flat", freenoise=False)
+    assert tuned("none", methods=windows) is windows
+    asked = asked_of(tuned("my  own.safetensors", methods=windows))
+    assert asked.files[asked.method.one_shot.tuning].name == "my  own.safetensors"
+    assert list(asked.method.chosen) == ["windows", "one_shot"]
+    before = tuned("mine.safetensors").fingerprint()
+    (files / "mine.safetensors").write_bytes(b"trained once more")
+    assert tuned("mine.safetensors").fingerprint() != before
+    with pytest.raises(Exception, match=r"adapter: 'gone.safetensors' is not there"):
+        tuned("gone.safetensors")
+
+
+class RemembersShots:
+    """An adapter whose history tokens are the numbers of the shots they are of, and how many shots ago each was."""
+
+    injection = SimpleNamespace(history_dim=2)
+
+    def history_tokens(self, history: Any, current: Any, selection: Any, ages: list[int]) -> Any:
+        rows = [[float(shot.take_id), float(age)] for shot, age in zip(history, ages, strict=True)]
+        return SimpleNamespace(tokens=torch.tensor(rows))
+
+
+def test_what_is_remembered_is_split_by_shots_and_pulled_to_part_by_part(
+    monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(sys.modules[f"{standin.PACK}.nodes.host"], "at_work", lambda *_: nullcontext())
+    core = f"{standin.PACK}.mpvg_core.history"
+    history, select = importlib.import_module(f"{core}.history"), importlib.import_module(f"{core}.select")
+    shots = tuple(history.PastShot(f"shot {n}", None, None, str(n)) for n in (1, 2, 4))
+    each = (torch.ones(1),) * 3
+    selection = SimpleNamespace(
+        prompt=SimpleNamespace(model="f", text=None),
+        past=history.PromptHistory(shots),
+        ages=(4, 3, 1),
+        selection=select.TokenSelection(each, each, each, each),
+    )
+    windows = given(nodes, "Windows", overlap=0, weights="flat", freenoise=False)
+
+    def parted(adapter: Any, chosen: Any) -> Any:
+        figures = {"scale": 0.75, "shots_each": 2, "coarse": 0.0, "noise": 0.3, "pool": 2, "end": 0.5}
+        model = model_with(adapter=adapter)
+        return given(nodes, "HistoryParts", model=model, selection=chosen, methods=windows, **figures)
+
+    made = parted(RemembersShots(), selection)
+    assert {name: part.tokens[0].tolist() for name, part in made.parts.items()} == {
+        "shot 2 + shot 4": [[2.0, 3.0], [4.0, 1.0]],
+        "shot 1": [[1.0, 4.0]],
+    }
+    assert [(pull.toward, pull.scale, pull.interval) for pull in made.segments] == [
+        ("shot 2 + shot 4", 0.75, (0.0, 0.5)),
+        ("shot 1", 0.75, (0.0, 0.5)),
+    ]
+    assert list(asked_of(made).method.chosen) == ["windows", "history_parts"]
+    selection.prompt.model = "g"
+    with pytest.raises(Exception, match="selection: was made by another model"):
+        parted(RemembersShots(), selection)
+
+
+def test_where_nothing_is_remembered_history_parts_leave_the_methods_alone(nodes: dict[str, Any]) -> None:
+    figures = {"scale": 0.5, "shots_each": 1, "coarse": 0.0, "noise": 0.3, "pool": 2, "end": 1.0}
+    windows = given(nodes, "Windows", overlap=0, weights="flat", freenoise=False)
+    prompt = SimpleNamespace(model="f", text=None)
+    nothing = SimpleNamespace(prompt=prompt, past=(), ages=(), selection=None)
+    something = SimpleNamespace(prompt=prompt, past=(), ages=(), selection=object())
+    for model, selection in ((model_with(adapter=RemembersShots()), nothing), (model_with(), something)):
+        assert given(nodes, "HistoryParts", model=model, selection=selection, methods=windows, **figures) is windows
