@@ -81,7 +81,7 @@ def sample(
     scheduler: Any,
     steps: int,
     batched: bool = False,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | list[torch.Generator] | None = None,
     on_step: Callable[[StepInfo], None] | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> Tensor:

@@ -60,9 +60,8 @@ def draw_cast(seed: int) -> Cast:
     colours, places = rng.permutation(list(COLOURS)), rng.permutation(list(PLACES))
     shapes = rng.permutation(list(SHAPES))
     motion = str(rng.choice([motion for motion in MOTIONS if motion != "walking away"]))
-    return Cast(
-        Look(str(colours[0]), str(shapes[0])), Look(str(colours[1]), str(shapes[1])), *map(str, places[:2]), motion
-    )
+    looks = [Look(str(colour), str(shape)) for colour, shape in zip(colours, shapes, strict=False)]
+    return Cast(looks[0], looks[1], str(places[0]), str(places[1]), motion)
 
 
 # ------------------------------------------------------------------------------------------------------- figures
