@@ -30,7 +30,7 @@ from .latents import LatentBasis, fit_basis
 from .remembered import film_stories
 from .world import draw_scene, draw_story
 
-BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 6400, 1000, 500, 1900
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 6400, 1000, 500, 1300
 BASIS_CLIPS = 400
 FILMED_STORIES = 300
 DEFAULTS = {"steps": 16, "text_scale": 1.0, "history_scale": 4.0, "scheduler": "dpm"}
