@@ -208,7 +208,12 @@ def _defaults(
     """How a model films: as it does best, but for what is said otherwise."""
     from ..backbone.folder import find_model
 
-    said: dict[str, Any] = {"steps": steps, "text_scale": text_scale, "history_scale": history_scale, "scheduler": scheduler}
+    said: dict[str, Any] = {
+        "steps": steps,
+        "text_scale": text_scale,
+        "history_scale": history_scale,
+        "scheduler": scheduler,
+    }
     return replace(find_model(model).defaults(), **{name: value for name, value in said.items() if value is not None})
 
 

@@ -47,7 +47,7 @@ def one_shot(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Tune MODEL on one CLIP, so that other prompts keep its motion. Needs `pip install 'mpvg[tuning]'`.
+    """Tune MODEL on one CLIP, so that other prompts keep its motion. Needs the extra 'tuning' (peft).
 
     The model itself stays as it is: what is learned lies in FILE and is applied where it is wanted, at any strength.
     Run it again to go on after a stop, or with more --steps.
