@@ -127,9 +127,9 @@ def test_the_command_loads_no_torch_to_show_its_help():
 
 
 def running(tmp_path, jobs):
-    """A build of four videos in a process, to be ended by the caller; its first clip is there."""
+    """A build of ten videos in a process, to be ended by the caller; its first clip is there."""
     folder = tmp_path / "many"
-    for number in range(4):
+    for number in range(10):
         write_video(folder / f"{number}.mp4", "snow moon beach forest", [17 + number, 17, 17, 17])
         (folder / f"{number}.txt").write_text("one\ntwo\nthree\nfour\n", "utf-8")
     words = ["dataset", "build", folder, "--out", tmp_path / "set", "--size", "64x64", "--jobs", jobs]
@@ -156,10 +156,10 @@ def test_a_build_that_is_stopped_goes_on_and_makes_no_finished_clip_again(tmp_pa
         assert process.returncode == 130 and "the same command goes on from here" in stderr
         assert "Traceback" not in stderr
     finished = clips(tmp_path)
-    assert 0 < len(finished) < 16 and not (tmp_path / "set" / "dataset.json").exists()
+    assert 0 < len(finished) < 40 and not (tmp_path / "set" / "dataset.json").exists()
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     after = clips(tmp_path)
-    assert len(after) == 16 and finished.items() <= after.items()
+    assert len(after) == 40 and finished.items() <= after.items()
     assert not [*(tmp_path / "set").rglob("*.part")]
-    assert "4 of 4 videos gave 4 stories: 16 clips" in done.stdout
+    assert "10 of 10 videos gave 10 stories: 40 clips" in done.stdout
