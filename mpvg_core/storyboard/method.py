@@ -367,6 +367,12 @@ class Method(BaseModel):
         """The files that they name."""
         return tuple(dict.fromkeys(file for settings in self.chosen.values() for file in settings.files))
 
+    @property
+    def of_layout(self) -> tuple[str, ...]:
+        """The names of those that act by the shot's layout."""
+        boxes = self.control and self.control.video is None and self.control.shot is None
+        return (*(["regions"] if self.regions else []), *(["control"] if boxes else []))
+
     def over(self, other: Method) -> Method:
         """This, and of `other` what this says nothing about."""
         fields = type(self).model_fields

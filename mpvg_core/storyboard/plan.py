@@ -292,10 +292,7 @@ class _Planning:
         """What shots of one continuous take must share."""
         for index, (shot, written) in enumerate(zip(shots, self.board.shots, strict=True)):
             first, label = shots[self.takes[index].start], shot_label(shot.name)
-            control = shot.method.control
-            boxes = [name for name in ("regions",) if name in shot.method.chosen]
-            boxes += ["control"] if control and control.video is None and control.shot is None else []
-            for name in boxes if not shot.layout else ():
+            for name in shot.method.of_layout if not shot.layout else ():
                 remedy = "give it a layout, or switch the method off"
                 self._complain(("shots", index), label, f"method {name} without a layout", "boxes", remedy)
             if shot is first:
