@@ -18,6 +18,8 @@ from .spelling import closest
 from .wording import Wording, expand_looks, full_prompt
 from .words import shot_label, shown
 
+_OF_ONE_CLIP = ("regions", "edit", "ends", "control", "same_background", "moving_noise")
+"""Methods that speak of the places and times of one clip."""
 DEFAULT_CROSSFADE = 0.5
 """Seconds of a crossfade that names no length."""
 
@@ -295,6 +297,10 @@ class _Planning:
             for name in shot.method.of_layout if not shot.layout else ():
                 remedy = "give it a layout, or switch the method off"
                 self._complain(("shots", index), label, f"method {name} without a layout", "boxes", remedy)
+            for name in _OF_ONE_CLIP if shot.method.infill else ():
+                if name in shot.method.chosen:
+                    what = f"method {name} in a shot that infill makes of several clips"
+                    self._complain(("shots", index, "method"), label, what, "", "leave one of the two out")
             if shot is first:
                 continue
             goes_on = f"it goes on from {shot_label(first.name)}"
@@ -304,7 +310,7 @@ class _Planning:
             if shot.negative != first.negative:
                 what = "another negative prompt"
                 self._complain(("shots", index, "negative"), label, what, goes_on, "give both the same")
-            for name in ("regions", "edit", "ends", "infill", "control"):
+            for name in (*_OF_ONE_CLIP, "infill"):
                 if name in shot.method.chosen:
                     remedy = "join it by a cut"
                     self._complain(("shots", index), label, f"method {name} in a take of several shots", "", remedy)

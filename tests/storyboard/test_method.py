@@ -103,6 +103,7 @@ def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
         ("shots: [A., {prompt: B., method: {control: {shot: shot 1, video: a.mp4}}}]", "control has two clips"),
         ("shots: [A., {prompt: B., method: {one_shot: {}}}]", "'tuning' is missing"),
         ("shots: [{prompt: A., frames: 17, method: {infill: {keys: 4}}}]", "infill with 4 keys of a clip of 17 frames"),
+        ("shots: [{prompt: A., method: {infill: 1, moving_noise: [[0, 0], [8, 0]]}}]", "in a shot that infill makes"),
     ],
 )
 def test_what_cannot_be_is_one_clear_problem(limits, text, said):
