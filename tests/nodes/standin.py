@@ -167,10 +167,9 @@ def load_pack() -> types.ModuleType:
 
 
 def written(schema: Schema) -> dict[str, Any]:
-    """What of a schema is for ever: ids, types and order."""
+    """What of a schema is for ever: ids, types and order, which in the host is required inputs first."""
+    slots = sorted(schema.inputs, key=lambda slot: bool(slot.options.get("optional")))
     return {
-        "inputs": [
-            [slot.id, slot.type, "optional" if slot.options.get("optional") else "required"] for slot in schema.inputs
-        ],
+        "inputs": [[slot.id, slot.type, "optional" if slot.options.get("optional") else "required"] for slot in slots],
         "outputs": [[slot.id, slot.type] for slot in schema.outputs],
     }
