@@ -19,13 +19,13 @@ async def comfy_entrypoint() -> Any:
     _require_comfyui()
     from comfy_api.latest import ComfyExtension
 
-    from .nodes import host
+    from .nodes import folders
     from .nodes.listing import NODES
 
     class MPVGExtension(ComfyExtension):
         async def on_load(self) -> None:
-            host.register_folders()
-            host.warn_of_folder_name(Path(__file__).parent.name)
+            folders.register_folders()
+            folders.warn_of_folder_name(Path(__file__).parent.name)
 
         async def get_node_list(self) -> list[Any]:
             return [*NODES]

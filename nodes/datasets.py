@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from . import host
+from . import folders, host
 from .inputs import widget_names
 
 LISTED = 20  # files that are named on the node
@@ -95,7 +95,7 @@ class DatasetBuilder(io.ComfyNode):
 
         try:
             if videos is not None:
-                host.footage_path(videos)
+                folders.footage_path(videos)
         except MPVGError as error:
             return str(error)
         return True
@@ -105,7 +105,7 @@ class DatasetBuilder(io.ComfyNode):
         from ..mpvg_core.errors import MPVGError
 
         try:
-            path = host.footage_path(videos or "")
+            path = folders.footage_path(videos or "")
         except MPVGError:
             return "gone"
         built = _dataset_folder(folder or "", path) / "dataset.json"
@@ -133,7 +133,7 @@ class DatasetBuilder(io.ComfyNode):
         from ..mpvg_core.datasets.settings import ClipSettings, longest_clip
         from ..mpvg_core.datasets.sources import find_sources
 
-        path = host.footage_path(videos)
+        path = folders.footage_path(videos)
         out = _dataset_folder(folder, path)
         with widget_names():
             longest = longest_clip(layout, fps, frames or None, None)
@@ -146,7 +146,7 @@ class DatasetBuilder(io.ComfyNode):
         lines = [*summary(manifest.counts(), layout), *manifest.faults(LISTED)]
         host.say(node, lines[0])
         page = out / PAGE
-        shown = {"mpvg_text": [*lines, host.shown_path(page)]}
+        shown = {"mpvg_text": [*lines, folders.shown_path(page)]}
         return io.NodeOutput(str(out), "\n".join(lines), str(page), ui=shown)
 
 
@@ -178,7 +178,7 @@ class _Steps:
 def _dataset_folder(name: str, videos: Path) -> Path:
     from ..mpvg_core.storyboard.slug import slug_of
 
-    return host.datasets_folder() / slug_of(name.strip() or videos.stem)
+    return folders.datasets_folder() / slug_of(name.strip() or videos.stem)
 
 
 def _state_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host, sockets
+from . import folders, host, sockets
 from .inputs import widget_names
 from .reading import film_in, picked, reel_of, scenes_of
 
@@ -169,7 +169,7 @@ class ConsistencyReport(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "encoder",
-                    options=[host.NO_FILE, *host.encoder_names()],
+                    options=[folders.NO_FILE, *folders.encoder_names()],
                     tooltip="The CLIP or DINO model: a folder in transformers' layout under models/mpvg or "
                     "models/clip_vision.",
                 ),
@@ -227,7 +227,7 @@ class ConsistencyReport(io.ComfyNode):
         from ..mpvg_core.film.record import RECORD
 
         try:
-            return str((host.film_folder(folder) / RECORD).stat().st_mtime_ns)
+            return str((folders.film_folder(folder) / RECORD).stat().st_mtime_ns)
         except (MPVGError, OSError):
             return "gone"
 
@@ -260,7 +260,7 @@ class ConsistencyReport(io.ComfyNode):
             raise InputError(Problem("film", "is open, and no folder is named", remedy="connect a film or name one"))
         node = str(cls.hidden.unique_id)
         with widget_names():
-            described_by = load_features(features, host.encoder_path(encoder))
+            described_by = load_features(features, folders.encoder_path(encoder))
         settings = CutSettings(threshold=threshold, min_frames=min_frames)
         cast = _names(actors, storyboard.cast if storyboard is not None else ())
         scenery = _names(places, storyboard.places if storyboard is not None else ())
@@ -276,7 +276,7 @@ class ConsistencyReport(io.ComfyNode):
             "\n".join(lines),
             json.dumps(measured.to_json(), ensure_ascii=False, indent=1, allow_nan=False),
             str(page),
-            ui={"images": [host.shown_picture(picture)], "mpvg_text": [*lines, host.shown_path(page)]},
+            ui={"images": [host.shown_picture(picture)], "mpvg_text": [*lines, folders.shown_path(page)]},
         )
 
 

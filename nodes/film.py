@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
-from . import host, inputs, sockets
+from . import folders, host, inputs, sockets
 from .history import require_same_model
 from .sampling import step_picture
 from .sockets import Assignment, FilmedSoFar, FilmModel, FilmOnDisk, ShownHistory
@@ -100,7 +100,7 @@ class FilmStoryboard(io.ComfyNode):
         plan = plan_film(storyboard, limits, seed=seed or None)
         require_known_words(plan, limits)
         names = [shot.name for shot in plan.shots]
-        store = TakeStore(host.films_folder() / (slug_of(folder) if folder.strip() else plan.slug))
+        store = TakeStore(folders.films_folder() / (slug_of(folder) if folder.strip() else plan.slug))
         last = takes_in_use(store.folder)
         kept = [names[number - 1] for number in shot_numbers(keep, names, "keep") or ()]
         settings = FilmSettings(
@@ -128,7 +128,7 @@ class FilmStoryboard(io.ComfyNode):
                 store,
                 only=shot_numbers(shots, names, "shots"),
                 keep={name: last[name] for name in kept if name in last},
-                folder=host.input_folder(),
+                folder=folders.input_folder(),
                 on_event=on_event,
                 interrupt=host.interrupt,
             )
@@ -221,7 +221,7 @@ class FilmOfHistory(io.ComfyNode):
         from ..mpvg_core.storyboard.slug import slug_of
 
         require_same_model(model, history.model, "history")
-        folder = host.films_folder() / slug_of(title)
+        folder = folders.films_folder() / slug_of(title)
         with TakeStore(folder) as store, host.at_work(model.resident, model.backbone.transformer):
             film = collect_film(title.strip() or "Untitled", history.clips, model.backbone, store, host.interrupt)
         return io.NodeOutput(FilmOnDisk(film, folder))
@@ -289,7 +289,7 @@ class AssembleFilm(io.ComfyNode):
                 write_wave(samples, rate, sound)
             assemble_film(joined, target, store.scratch, sound)
             write_record(joined, store, {target.name: sha256_file(target)})
-        shown = {"images": [host.output_file(target)], "animated": (True,)}
+        shown = {"images": [folders.output_file(target)], "animated": (True,)}
         return io.NodeOutput(host.video_file(target), ui=shown)
 
 
@@ -325,7 +325,7 @@ class ContactSheet(io.ComfyNode):
         with TakeStore(film.folder) as store:
             draw_contact_sheet(film.film, target, store.scratch, columns)
         sheet = np.asarray(Image.open(target).convert("RGB"))
-        return io.NodeOutput(host.image_batch(sheet[None]), ui={"images": [host.output_file(target)]})
+        return io.NodeOutput(host.image_batch(sheet[None]), ui={"images": [folders.output_file(target)]})
 
 
 def require_takes(film: FilmOnDisk) -> None:
@@ -353,7 +353,7 @@ def _card(work: Assignment, take: Take | None) -> dict[str, Any]:
         "prompt": errand.shot.prompt,
         "action": errand.action,
         "take": take.id if take is not None else "",
-        "clip": host.output_file(take.clip) if take is not None else None,
+        "clip": folders.output_file(take.clip) if take is not None else None,
         "notes": [*work.notes, *errand.shot.notes],
         "remembers": [{"shot": memory.shot, "words": " ".join(memory.pieces)} for memory in errand.memories],
     }

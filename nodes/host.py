@@ -1,12 +1,11 @@
-"""All that this pack asks of ComfyUI: folders, memory, progress, previews, cancel, and pictures for the page.
+"""What this pack asks of ComfyUI: memory, progress, previews, cancel, and pictures for the page.
 
-No other file touches the host's services, so that a change of the host is met here.
+No file but this and `folders.py` touches the host's services, so that a change of the host is met here.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +13,10 @@ from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 import comfy.model_management as memory
 import comfy.model_patcher
 import comfy.utils
-import folder_paths
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, Types, io
@@ -28,230 +25,15 @@ from PIL import Image
 from server import PromptServer
 from torch import nn
 
-from ..mpvg_core.backbone.folder import POCKET
 from ..mpvg_core.backbone.memory import SAMPLING_ROOM, settled_threads
-from ..mpvg_core.errors import InputError, MPVGError, Problem
+from ..mpvg_core.errors import MPVGError
+from .folders import temp_folder
 
 if TYPE_CHECKING:
     from ..mpvg_core.backbone.cogvideox import CogVideoXBackbone
 
-OWN_FOLDER = "mpvg"  # models/mpvg for models and adapters, output/mpvg for films
-NO_FILE = "none"
 _PREVIEW = 512  # pixels of the longer side
-_BOARDS = (".yaml", ".yml", ".json", ".txt")
-_PLAIN_IN_PATHS = "!$&'()*+,:;=@"  # what an address shows as it is, beside letters a-z, digits and -._~
 _Execute = TypeVar("_Execute", bound=Callable[..., Any])
-
-
-# -- folders ---------------------------------------------------------------------------------------------------------
-
-
-def register_folders() -> None:
-    """Make models/mpvg and models/LLM places where the host looks for models."""
-    folder_paths.add_model_folder_path("LLM", str(Path(folder_paths.models_dir) / "LLM"))
-    folder_paths.add_model_folder_path(OWN_FOLDER, str(Path(folder_paths.models_dir) / OWN_FOLDER), is_default=True)
-
-
-def warn_of_folder_name(name: str) -> None:
-    """Say so in the log when the pack's folder has a name from which the host cannot serve files to the page.
-
-    The host's web server (aiohttp) compares a folder's quoted name with the address as it reads unquoted: where the two
-    differ, as with a space, it finds nothing, of any pack.
-    """
-    if quote(name, safe=_PLAIN_IN_PATHS) != name:
-        logging.warning(
-            "MPVG lies in the folder %r. ComfyUI serves no files to the page from a folder of such a name (spaces, "
-            "accents and other alphabets are what it cannot do): the nodes work, but without panels, help pages and "
-            "templates. Rename the folder to 'mpvg' and start ComfyUI again.",
-            name,
-        )
-
-
-def model_names() -> list[str]:
-    """The pocket first, then every model folder under models/mpvg and models/diffusers by its name there."""
-    return [POCKET, *_model_folders()]
-
-
-def model_path(name: str) -> str:
-    """The path of a listed model. Raises InputError for one that is gone."""
-    if name == POCKET:
-        return POCKET
-    if (found := _model_folders().get(name)) is None:
-        where = "a folder in diffusers' layout under models/mpvg or models/diffusers"
-        raise InputError(Problem("model", f"{name!r} is not there", where, "press R to read the list again"))
-    return str(found)
-
-
-def adapter_names() -> list[str]:
-    """Every safetensors file under models/mpvg that does not belong to a model's folder."""
-    models = {path.resolve() for path in _model_folders().values()}
-    names = []
-    for root in _roots(OWN_FOLDER):
-        for file in sorted(root.rglob("*.safetensors")):
-            if not models.intersection(file.resolve().parents):
-                names.append(file.relative_to(root).as_posix())
-    return names
-
-
-def adapter_path(name: str) -> Path:
-    """The path of a listed adapter. Raises InputError for one that is gone."""
-    for root in _roots(OWN_FOLDER):
-        if (root / name).is_file():
-            return root / name
-    raise InputError(Problem("adapter", f"{name!r} is not there", "a safetensors file under models/mpvg"))
-
-
-def input_folder() -> Path:
-    """ComfyUI's input folder, where files lie that storyboards name."""
-    return Path(folder_paths.get_input_directory())
-
-
-def board_names() -> list[str]:
-    """The storyboards in the input folder."""
-    folder = Path(folder_paths.get_input_directory())
-    return sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _BOARDS) if folder.is_dir() else []
-
-
-def board_path(name: str) -> Path:
-    """A file of the input folder. Raises InputError for one that is not in it."""
-    folder = Path(folder_paths.get_input_directory()).resolve()
-    path = (folder / name).resolve()
-    if folder not in path.parents or not path.is_file():
-        raise InputError(Problem("storyboard", f"{name!r} is not there", "a file in ComfyUI's input folder"))
-    return path
-
-
-def encoder_names() -> list[str]:
-    """The folders in transformers' layout under models/mpvg and models/clip_vision: CLIP, DINO and their like."""
-    return [*_encoder_folders()]
-
-
-def encoder_path(name: str) -> Path | None:
-    """The path of a listed folder, None for none. Raises InputError for one that is gone."""
-    if name == NO_FILE:
-        return None
-    if (found := _encoder_folders().get(name)) is None:
-        where = "a folder in transformers' layout under models/mpvg or models/clip_vision"
-        raise InputError(Problem("encoder", f"{name!r} is not there", where, "press R to read the list again"))
-    return found
-
-
-def language_model_names() -> list[str]:
-    """The folders of language models in transformers' layout under models/mpvg and models/LLM, none first."""
-    return [NO_FILE, *_language_model_folders()]
-
-
-def language_model_path(name: str) -> Path:
-    """The path of a listed folder. Raises InputError for one that is gone, and for none."""
-    if (found := _language_model_folders().get(name)) is None:
-        where = "the folder of a chat model in transformers' layout under models/LLM"
-        raise InputError(Problem("folder", f"{name!r} is not there", where, "press R to read the list again"))
-    return found
-
-
-def footage_path(text: str) -> Path:
-    """A file or folder that the artist names: a whole path, or one inside the input folder.
-
-    Raises InputError for one that is not there, and for a path that leads out of the input folder by '..'.
-    """
-    named = text.strip().strip("\"'").strip()
-    folder = Path(folder_paths.get_input_directory()).resolve()
-    path = Path(named).expanduser()
-    expected = "a whole path, or one inside ComfyUI's input folder"
-    if not named:
-        raise InputError(Problem("videos", "is empty", expected))
-    if not path.is_absolute():
-        path = (folder / path).resolve()
-        if path != folder and folder not in path.parents:
-            raise InputError(Problem("videos", f"{named!r} leads out of the input folder", expected))
-    if not path.exists():
-        raise InputError(Problem("videos", f"{str(path)!r} is not there", expected))
-    return path
-
-
-def films_folder() -> Path:
-    """Where films are made: output/mpvg."""
-    return Path(folder_paths.get_output_directory()) / OWN_FOLDER
-
-
-def clips_folder() -> Path:
-    """Where the clips of the sampler are kept, so that a restart does not make them again: output/mpvg/clips."""
-    return films_folder() / "clips"
-
-
-def film_folder(name: str) -> Path:
-    """A film's folder in output/mpvg by its name there. Raises InputError for one that is not in it."""
-    home = films_folder().resolve()
-    folder = (home / name.strip()).resolve()
-    if home not in folder.parents or not folder.is_dir():
-        where = "a film's folder under output/mpvg, as 'four-shots-two-actors'"
-        raise InputError(Problem("folder", f"{name!r} is not there", where))
-    return folder
-
-
-def datasets_folder() -> Path:
-    """Where data sets are built: output/mpvg/datasets."""
-    return films_folder() / "datasets"
-
-
-def in_output(path: Path) -> bool:
-    """Whether a path lies in the output folder, the one place where this pack writes what is to stay."""
-    return Path(folder_paths.get_output_directory()).resolve() in path.resolve().parents
-
-
-def shown_path(path: Path) -> str:
-    """A path in the output folder in short: output/mpvg/my-film/page.html."""
-    folder = Path(folder_paths.get_output_directory()).resolve()
-    return (Path(folder.name) / path.resolve().relative_to(folder)).as_posix()
-
-
-def output_file(path: Path) -> dict[str, str]:
-    """A file of the output folder as the page asks for it."""
-    relative = path.resolve().relative_to(Path(folder_paths.get_output_directory()).resolve())
-    return {"filename": relative.name, "subfolder": relative.parent.as_posix(), "type": "output"}
-
-
-def shown_picture(picture: NDArray[np.uint8]) -> dict[str, str]:
-    """A picture [H, W, 3] in the temp folder, as the page asks for it; small ones are enlarged."""
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"mpvg-{uuid.uuid4().hex}.png"
-    _watchable(picture).save(file)
-    return {"filename": file.name, "subfolder": "", "type": "temp"}
-
-
-def _roots(kind: str) -> list[Path]:
-    paths = folder_paths.folder_names_and_paths.get(kind, ((), ()))[0]
-    return [Path(path) for path in paths if Path(path).is_dir()]
-
-
-def _encoder_folders() -> dict[str, Path]:
-    return _folders_with("preprocessor_config.json", "config.json", (OWN_FOLDER, "clip_vision"))
-
-
-def _language_model_folders() -> dict[str, Path]:
-    return _folders_with("generation_config.json", "tokenizer_config.json", (OWN_FOLDER, "LLM"))
-
-
-def _folders_with(file: str, beside: str, kinds: tuple[str, ...]) -> dict[str, Path]:
-    """Folders that hold both files, by their path below the first root that has them."""
-    found: dict[str, Path] = {}
-    for kind in kinds:
-        for root in _roots(kind):
-            for path in sorted(root.glob(f"**/{file}")):
-                if path.with_name(beside).is_file() and path.parent != root:
-                    found.setdefault(path.parent.relative_to(root).as_posix(), path.parent)
-    return found
-
-
-def _model_folders() -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for kind in (OWN_FOLDER, "diffusers"):
-        for root in _roots(kind):
-            for file in sorted(root.glob("**/transformer/config.json")):
-                folder = file.parent.parent
-                found.setdefault(folder.relative_to(root).as_posix(), folder)
-    return found
 
 
 # -- memory ----------------------------------------------------------------------------------------------------------
@@ -339,6 +121,13 @@ def _watchable(picture: NDArray[np.uint8]) -> Image.Image:
 
 
 # -- pictures and sound ----------------------------------------------------------------------------------------------
+
+
+def shown_picture(picture: NDArray[np.uint8]) -> dict[str, str]:
+    """A picture [H, W, 3] in the temp folder, as the page asks for it; small ones are enlarged."""
+    file = temp_folder() / f"mpvg-{uuid.uuid4().hex}.png"
+    _watchable(picture).save(file)
+    return {"filename": file.name, "subfolder": "", "type": "temp"}
 
 
 def image_batch(frames: NDArray[np.uint8]) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from . import host, sockets
+from . import folders, host, sockets
 from .sockets import EncodedPrompt, FilmModel
 
 BESIDE_MODEL, NO_ADAPTER = "the model's own", "none"
@@ -25,13 +25,13 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=host.model_names(),
+                    options=folders.model_names(),
                     tooltip="'pocket' is a tiny model that comes with the pack and runs anywhere. Others are folders "
                     "in diffusers' layout under models/mpvg or models/diffusers.",
                 ),
                 io.Combo.Input(
                     "adapter",
-                    options=[BESIDE_MODEL, NO_ADAPTER, *host.adapter_names()],
+                    options=[BESIDE_MODEL, NO_ADAPTER, *folders.adapter_names()],
                     tooltip="The history adapter, trained for the model, that lets a shot remember earlier ones. With "
                     "'none' every shot is made from its prompt alone. Files lie under models/mpvg.",
                 ),
@@ -67,12 +67,12 @@ class LoadModel(io.ComfyNode):
         from ..mpvg_core.backbone.preview import fit_latent_colours
         from ..mpvg_core.history.adapter import load_adapter, require_fit
 
-        path = host.model_path(model)
+        path = folders.model_path(model)
         folder = find_model(path, without=() if clip is None else ("text_encoder",))
         defaults = folder.defaults()
         file: Path | None = folder.adapter
         if adapter != BESIDE_MODEL:
-            file = None if adapter == NO_ADAPTER else host.adapter_path(adapter)
+            file = None if adapter == NO_ADAPTER else folders.adapter_path(adapter)
         host.make_room(folder.weight_bytes("transformer") + folder.weight_bytes("vae"))
         backbone = load_backbone(
             path,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import host
+from . import folders, host
 from .film import require_takes
 from .sockets import FilmOnDisk
 
@@ -92,13 +92,13 @@ def reel_of(
         info = probe(file)
         bar = Bar(2 * round(info.duration * info.fps))
         reel = open_reel(file, settings, watch=bar)
-        home = file.parent if host.in_output(file) else host.films_folder() / slug_of(file.stem)
+        home = file.parent if folders.in_output(file) else folders.films_folder() / slug_of(file.stem)
         yield _watched(reel, bar), home
     else:
         frames, count, rate = host.stream_of(film)
         bar = Bar(2 * count)
         reel = reel_of_frames("video", frames, rate or 8.0, settings, watch=bar)
-        yield _watched(reel, bar), host.films_folder() / "video"
+        yield _watched(reel, bar), folders.films_folder() / "video"
 
 
 def _watched(reel: Reel, bar: Bar) -> Reel:
@@ -125,6 +125,6 @@ def film_in(folder: str) -> FilmOnDisk:
     from ..mpvg_core.film.record import read_film
     from ..mpvg_core.film.takes import TakeStore
 
-    path = host.film_folder(folder)
+    path = folders.film_folder(folder)
     with TakeStore(path) as store:
         return FilmOnDisk(read_film(store), path)

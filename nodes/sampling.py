@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from comfy_api.latest import io
 
-from . import host, inputs, sockets
+from . import folders, host, inputs, sockets
 from .history import require_same_model
 from .methods import asked_of
 from .sockets import EncodedPrompt, FilmModel, Methods, Tokens
@@ -198,7 +198,7 @@ class MultiSceneSampler(io.ComfyNode):
         progress = host.Progress(request.steps)
         with host.reading(backbone):
             against = negative.text if negative is not None else backbone.encode_text([""])[0]
-        with host.at_work(model.resident, backbone.transformer), TakeStore(host.clips_folder()) as store:
+        with host.at_work(model.resident, backbone.transformer), TakeStore(folders.clips_folder()) as store:
             remembered = history_tokens.tokens if history_tokens is not None else None
             latent = shoot_once(
                 store,

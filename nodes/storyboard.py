@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host, inputs, sockets
+from . import folders, host, inputs, sockets
 from .sockets import FilmModel
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LoadStoryboard(io.ComfyNode):
             category="MPVG/storyboard",
             description="A storyboard from a file in ComfyUI's input folder: .yaml, .yml, .json or .txt.",
             search_aliases=["script", "shots", "file"],
-            inputs=[io.Combo.Input("file", options=host.board_names(), tooltip="A file in ComfyUI's input folder.")],
+            inputs=[io.Combo.Input("file", options=folders.board_names(), tooltip="A file in ComfyUI's input folder.")],
             outputs=[sockets.StoryboardSocket.Output("storyboard", display_name="storyboard", tooltip="What to film.")],
         )
 
@@ -75,7 +75,7 @@ class LoadStoryboard(io.ComfyNode):
 
         try:
             if file is not None:
-                read_storyboard(host.board_path(file))
+                read_storyboard(folders.board_path(file))
         except MPVGError as error:
             return str(error)
         return True
@@ -84,14 +84,14 @@ class LoadStoryboard(io.ComfyNode):
     def fingerprint_inputs(cls, file: str) -> str:
         import hashlib
 
-        return hashlib.sha256(host.board_path(file).read_bytes()).hexdigest()
+        return hashlib.sha256(folders.board_path(file).read_bytes()).hexdigest()
 
     @classmethod
     @host.plain_words
     def execute(cls, file: str) -> io.NodeOutput:
         from ..mpvg_core.storyboard.read import read_storyboard
 
-        return io.NodeOutput(read_storyboard(host.board_path(file)))
+        return io.NodeOutput(read_storyboard(folders.board_path(file)))
 
 
 class StoryboardShot(io.ComfyNode):

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from . import host, sockets
+from . import folders, host, sockets
 from .history import require_same_model
 from .methods import chained, method_node, part_of_one
 from .sockets import FilmModel, Methods, Remembered, ShownHistory
@@ -27,7 +27,7 @@ class ControlClip(io.ComfyNode):
                 sockets.Model.Input("model", tooltip="The model that films."),
                 io.Combo.Input(
                     "adapter",
-                    options=[OWN, host.NO_FILE, *host.adapter_names()],
+                    options=[OWN, folders.NO_FILE, *folders.adapter_names()],
                     tooltip="The control adapter: the one that lies with the model, or a file under models/mpvg. none: "
                     "the model takes control clips by itself.",
                 ),
@@ -76,7 +76,7 @@ class ControlClip(io.ComfyNode):
             settings["video"], clips["the control clip"] = "the control clip", frames
             rates = {"the control clip": fps} if fps else {}
         files = {}
-        if adapter == host.NO_FILE:
+        if adapter == folders.NO_FILE:
             settings["adapter"] = "off"
         else:
             files[CONTROL_ADAPTER] = _adapter(model, adapter, CONTROL_ADAPTER)
@@ -96,7 +96,7 @@ class EarlierShotsInView(io.ComfyNode):
                 sockets.History.Input("history", tooltip="The earlier shots; all of them are seen."),
                 io.Combo.Input(
                     "adapter",
-                    options=[OWN, *host.adapter_names()],
+                    options=[OWN, *folders.adapter_names()],
                     tooltip="The temporal adapter: the one that lies with the model, or a file under models/mpvg.",
                 ),
                 part_of_one("strength", 1.0, "Of what it adds; 0 = the stock model."),
@@ -140,7 +140,7 @@ class OneShotMotion(io.ComfyNode):
             [
                 io.Combo.Input(
                     "tuning",
-                    options=[host.NO_FILE, *host.adapter_names()],
+                    options=[folders.NO_FILE, *folders.adapter_names()],
                     tooltip="The tuning's file under models/mpvg. none: the shot is made without one.",
                 ),
                 part_of_one("strength", 1.0, "0 = the stock model, 1 = as trained."),
@@ -150,9 +150,9 @@ class OneShotMotion(io.ComfyNode):
     @classmethod
     @host.plain_words
     def execute(cls, tuning: str, strength: float, methods: Methods | None = None) -> io.NodeOutput:
-        if tuning == host.NO_FILE:
+        if tuning == folders.NO_FILE:
             return io.NodeOutput(methods or Methods())
-        settings, files = {"tuning": "the tuning", "strength": strength}, {"the tuning": host.adapter_path(tuning)}
+        settings, files = {"tuning": "the tuning", "strength": strength}, {"the tuning": folders.adapter_path(tuning)}
         return chained(methods, "one_shot", settings, files=files)
 
 
@@ -231,7 +231,7 @@ def _adapter(model: FilmModel, name: str, own: str) -> Any:
     from ..mpvg_core.errors import InputError, Problem
 
     if name != OWN:
-        return host.adapter_path(name)
+        return folders.adapter_path(name)
     if (path := model.backbone.companion(own)) is None:
         raise InputError(Problem("adapter", "the model brings none of its own", own, "choose a file under models/mpvg"))
     return path

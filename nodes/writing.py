@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from . import host, inputs, sockets
+from . import folders, host, inputs, sockets
 from .sockets import FilmModel
 
 TEMPLATE, ENDPOINT, LOCAL = "the template", "an endpoint", "a local model"
@@ -49,7 +49,7 @@ class WriteStoryboard(io.ComfyNode):
                 io.String.Input("model_name", default="", tooltip="The endpoint's model.", advanced=True),
                 io.Combo.Input(
                     "folder",
-                    options=host.language_model_names(),
+                    options=folders.language_model_names(),
                     tooltip="A chat model's folder in transformers' layout, under models/LLM or models/mpvg.",
                     advanced=True,
                 ),
@@ -105,4 +105,4 @@ def _endpoint(endpoint: str, model_name: str) -> Any:
 def _local(folder: str, seed: int) -> Any:
     from ..mpvg_core.backbone.language_model import LanguageModel
 
-    return LanguageModel(host.language_model_path(folder), seed=seed).reply
+    return LanguageModel(folders.language_model_path(folder), seed=seed).reply

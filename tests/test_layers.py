@@ -29,7 +29,8 @@ LAYERS = (
     "nodes",
 )
 BY_INTERFACE_ONLY = ("diffusion", "history", "methods", "film")
-COMFY = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "server"}
+COMFY_SERVICES = {"comfy", "comfy_extras", "execution", "folder_paths", "latent_preview", "server"}
+COMFY = {*COMFY_SERVICES, "comfy_api", "comfy_execution"}  # these two declare what a node is
 
 
 class Import:
@@ -103,6 +104,12 @@ def test_the_storyboard_imports_neither_torch_nor_numpy():
 
 def test_the_core_imports_no_comfyui():
     assert [found.where for layer, found in IMPORTS if found.library in COMFY and layer != "nodes"] == []
+
+
+def test_only_two_files_touch_comfyuis_services():
+    doors = {"nodes/host.py", "nodes/folders.py"}
+    touching = {found.where.partition(":")[0] for _, found in IMPORTS if found.library in COMFY_SERVICES}
+    assert touching == doors
 
 
 def test_inside_the_pack_imports_are_relative():

@@ -14,6 +14,10 @@ def host_of(nodes: dict[str, Any]) -> Any:
     return sys.modules[f"{standin.PACK}.nodes.host"]
 
 
+def folders_of(nodes: dict[str, Any]) -> Any:
+    return sys.modules[f"{standin.PACK}.nodes.folders"]
+
+
 def error_of(nodes: dict[str, Any]) -> Any:
     return sys.modules[f"{standin.PACK}.mpvg_core.errors"].MPVGError
 
@@ -60,7 +64,7 @@ def test_a_comfyui_that_is_too_old_is_refused_with_both_versions_in_the_message(
 def test_a_folder_whose_name_comfyui_cannot_serve_is_told_in_the_log(
     nodes: dict[str, Any], caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    host_of(nodes).warn_of_folder_name(name)
+    folders_of(nodes).warn_of_folder_name(name)
     (line,) = caplog.messages
     assert repr(name) in line and "Rename the folder to 'mpvg'" in line
 
@@ -69,5 +73,5 @@ def test_a_folder_whose_name_comfyui_cannot_serve_is_told_in_the_log(
 def test_a_folder_whose_name_comfyui_can_serve_is_not_worth_a_word(
     nodes: dict[str, Any], caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    host_of(nodes).warn_of_folder_name(name)
+    folders_of(nodes).warn_of_folder_name(name)
     assert not caplog.messages

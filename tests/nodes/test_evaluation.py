@@ -241,9 +241,9 @@ def test_encoders_are_the_folders_in_transformers_layout(comfy: Comfy) -> None:
     for name in ("clip/config.json", "clip/preprocessor_config.json", "no/config.json", "not/preprocessor_config.json"):
         (comfy.models / name).parent.mkdir(exist_ok=True)
         (comfy.models / name).write_text("{}")
-    host = sys.modules[f"{standin.PACK}.nodes.host"]
-    assert host.encoder_names() == ["clip"] and host.encoder_path("clip") == comfy.models / "clip"
-    assert host.encoder_path("none") is None
+    folders = sys.modules[f"{standin.PACK}.nodes.folders"]
+    assert folders.encoder_names() == ["clip"] and folders.encoder_path("clip") == comfy.models / "clip"
+    assert folders.encoder_path("none") is None
 
 
 # -- Dataset Builder -------------------------------------------------------------------------------------------------

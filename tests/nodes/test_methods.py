@@ -130,7 +130,7 @@ def files(monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Any], tmp_path: Path
     """The folder models/mpvg, with three files in it."""
     for name in ("mine", "yours", "my  own"):
         (tmp_path / f"{name}.safetensors").write_bytes(name.encode())
-    monkeypatch.setattr(sys.modules[f"{standin.PACK}.nodes.host"], "_roots", lambda kind: [tmp_path])
+    monkeypatch.setattr(sys.modules[f"{standin.PACK}.nodes.folders"], "_roots", lambda kind: [tmp_path])
     return tmp_path
 
 
