@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ _LENGTHS = (2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128)  # frames of a gradu
 _LONGEST, _SHORTEST = 2.5, 0.19  # seconds of a gradual change
 _SHORT = 8  # frames that are tried whatever the rate, also where no times are known
 _SEEN = 128 + 64 + 8  # frames that are remembered
+_NEARLY = 1.001  # all lengths are looked at together first, a thousandth less strictly than one by one
 _CHANGE = 12.0  # of 255: the least mean change of a fade
 _STRAIGHT = 0.22  # how far from the straight line between its ends a fade may stray, as a part of their distance
 _FEW = 3  # frames; so few lie on a line by chance, and have to do so better and to change more
@@ -37,16 +39,22 @@ def thumbnail(frame: NDArray[np.uint8]) -> Thumbnail:
     step = max(1, max(frame.shape[:2]) // 128)
     small: NDArray[np.float32] = frame[::step, ::step].astype(np.float32)
     for axis in (0, 1):
-        size = small.shape[axis]
-        starts = np.arange(GRID) * size // GRID
-        if size < GRID:
-            small = small.repeat(-(-GRID // size), axis=axis)
-            size = small.shape[axis]
-            starts = np.arange(GRID) * size // GRID
-        small = np.add.reduceat(small, starts, axis=axis, dtype=np.float32)
-        counts = np.diff([*starts, size]).astype(np.float32)
-        small /= counts.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-    return small.ravel()
+        if small.shape[axis] < GRID:
+            small = small.repeat(-(-GRID // small.shape[axis]), axis=axis)
+    height, width = small.shape[:2]
+    rows, columns = _blocks(height), _blocks(width)
+    # Sums of bytes, so exact whatever the order in which a product of matrices takes them.
+    sums = columns @ (rows @ small.reshape(height, -1)).reshape(GRID, width, 3)
+    pixels = rows.sum(axis=1)[:, None] * columns.sum(axis=1)
+    return (sums / pixels[..., None]).ravel()
+
+
+@cache
+def _blocks(size: int) -> NDArray[np.float32]:
+    """Which of `size` pixels belong to which block: 1 or 0, [GRID, size]."""
+    edges = np.arange(GRID + 1)[:, None] * size // GRID
+    pixels = np.arange(size)
+    return ((edges[:-1] <= pixels) & (pixels < edges[1:])).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,8 @@ class Events:
     def __init__(self, least: int) -> None:
         self._least = least
         self._frames: deque[_Seen] = deque(maxlen=_SEEN)
+        self._pictures = np.empty((2 * _SEEN, GRID * GRID * 3), np.float32)  # theirs, the newest at `_filled` - 1
+        self._filled = 0
         self._count = 0
         self._open: list[int] = []  # frames above the threshold that are not judged yet
         self._fades: list[_Fade] = []
@@ -94,6 +104,11 @@ class Events:
         """The changes that are certain after this frame, whose `score` is `above` the threshold or not."""
         picture = thumbnail(frame)
         step = _apart(picture, self._frames[-1].picture) if self._frames else 0.0
+        if self._filled == len(self._pictures):
+            self._pictures[:_SEEN] = self._pictures[_SEEN:]
+            self._filled = _SEEN
+        self._pictures[self._filled] = picture
+        self._filled += 1
         self._frames.append(_Seen(time, picture, step, score, above))
         self._count += 1
         if above:
@@ -117,15 +132,34 @@ class Events:
 
     def _look_for_fades(self, final: bool = False) -> None:
         now = self._count - 1
+        spans = []
         for length in _LENGTHS:
             beside = max(2, length // 2)
             for end in range(max(now - beside, 1), now + 1) if final else (now - beside,):
                 start = end - length
                 if start < self._first or (length > _SHORT and self._at(end).time - self._at(start).time > _LONGEST):
                     continue
-                fade = self._fade(start, end, beside)
-                if fade is not None:
-                    self._keep(fade)
+                spans.append((start, end))
+        for start, end in self._possible(spans):
+            fade = self._fade(start, end, max(2, (end - start) // 2))
+            if fade is not None:
+                self._keep(fade)
+
+    def _possible(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those spans that change enough and whose middle lies about on the line between their ends."""
+        if not spans:
+            return []
+        starts, ends = np.array(spans).T
+        a, b, middle = (self._pictures[at - self._count + self._filled] for at in (starts, ends, (starts + ends) // 2))
+        few = ends - starts <= _FEW
+        way, passed = b - a, middle - a
+        change = np.abs(way).mean(axis=1)
+        square = np.einsum("ij,ij->i", way, way)
+        share = np.einsum("ij,ij->i", passed, way) / np.maximum(square, 1e-9)
+        stray = np.abs(passed - share[:, None] * way).mean(axis=1)
+        possible = change * _NEARLY >= np.where(few, _FEW_CHANGE, _CHANGE)
+        possible &= stray <= _NEARLY * np.where(few, _FEW_STRAIGHT, _STRAIGHT) * change
+        return [span for span, one in zip(spans, possible, strict=True) if one]
 
     def _fade(self, start: int, end: int, beside: int) -> _Fade | None:
         """The fade between the pictures of two frames, or None if there is none between them.

@@ -15,16 +15,15 @@ HUES = 180  # steps of the hue's circle
 _BITS = 12
 
 
-def _reciprocals(scale: float) -> NDArray[np.int32]:
-    """round(scale / i) in 12-bit fixed point for i = 0..255; 0 for i = 0."""
-    divisors = np.maximum(np.arange(256, dtype=np.float64), 1)
-    table = np.rint(scale * (1 << _BITS) / divisors).astype(np.int32)
-    table[0] = 0
-    return table
+def _over(scale: float, divisors: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """scale / divisors with twelve bits behind the point; where the divisor is 0, what is divided is 0 as well.
 
-
-_SATURATION = _reciprocals(255.0)
-_HUE = _reciprocals(HUES / 6.0)
+    Single precision gives every such quotient, and its product with a spread, to the last bit.
+    """
+    quotients = np.float32(scale * (1 << _BITS)) / np.maximum(divisors, 1).astype(np.float32)
+    np.rint(quotients, out=quotients)
+    quotients *= np.float32(1 / (1 << _BITS))
+    return quotients
 
 
 def rgb_to_hsv(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -32,18 +31,21 @@ def rgb_to_hsv(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Equal to ``cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)`` for all 256³ colours, channel first.
     """
-    red, green, blue = (frame[..., channel].astype(np.int32) for channel in range(3))
-    value = np.maximum(np.maximum(red, green), blue)
-    spread = value - np.minimum(np.minimum(red, green), blue)
-    half = 1 << (_BITS - 1)
-    sector = np.where(
-        value == red, green - blue, np.where(value == green, blue - red + 2 * spread, red - green + 4 * spread)
-    )
-    hue = (sector * _HUE[spread] + half) >> _BITS
-    hue += HUES * (hue < 0)
-    hsv = np.empty((3, *value.shape), np.uint8)
+    planes = np.ascontiguousarray(frame.transpose(2, 0, 1))
+    value = planes.max(axis=0)
+    spread = value - planes.min(axis=0)
+    is_red, is_green = value == planes[0], value == planes[1]
+    red, green, blue = planes.astype(np.int16)
+    step = 2 * spread.astype(np.int16)
+    # Masks are multiplied, quotients computed: choosing or looking up pixel by pixel takes several times as long.
+    sector = red - green + 2 * step
+    sector += is_green * (blue - red + step - sector)
+    sector += is_red * (green - blue - sector)
+    hue = np.floor(_over(HUES / 6.0, spread) * sector + np.float32(0.5))
+    hue += (hue < 0) * np.float32(HUES)
+    hsv = np.empty_like(planes)
     hsv[0] = hue
-    hsv[1] = (spread * _SATURATION[value] + half) >> _BITS
+    hsv[1] = _over(255.0, value) * spread + np.float32(0.5)
     hsv[2] = value
     return hsv
 
