@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -139,6 +140,11 @@ class Server:
             self._process.send_signal(how)
             self._process.wait(60)
             self._process = None
+
+    def forget(self) -> None:
+        """Nothing has been filmed yet: no take on disk, no node's result in memory."""
+        shutil.rmtree(self.base / "output" / "mpvg", ignore_errors=True)
+        self.post("/free", {"free_memory": True})
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
