@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from .dips import Dips
+
 GRID = 16  # blocks of a thumbnail each way
 
 Thumbnail = NDArray[np.float32]  # [GRID * GRID * 3] in 0..255
@@ -98,6 +100,7 @@ class Events:
         self._count = 0
         self._open: list[int] = []  # frames above the threshold that are not judged yet
         self._fades: list[_Fade] = []
+        self._dips = Dips()
         self._last_cut = 0
 
     def add(self, frame: NDArray[np.uint8], time: float, score: float, above: bool) -> list[Change]:
@@ -113,6 +116,8 @@ class Events:
         self._count += 1
         if above:
             self._open.append(self._count - 1)
+        if (dip := self._dips.add(picture)) and self._at(dip.end).time - self._at(dip.start).time >= _SHORTEST:
+            self._keep(_Fade(dip.start, dip.end, dip.change, from_black=False, to_black=False))
         self._look_for_fades()
         return self._settle(final=False)
 

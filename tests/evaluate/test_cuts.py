@@ -164,6 +164,27 @@ def test_a_fade_through_black_is_one_fade_though_its_steps_pass_the_threshold(le
         assert hard_cuts(find_scenes(film, CutSettings(filter="suppress"), fps=12)) != []
 
 
+@pytest.mark.parametrize("length", [2, 3, 4, 5])
+def test_a_quick_fade_through_black_of_few_frames_is_a_fade_and_none_of_its_steps_a_cut(length):
+    shares = [(number + 1) / (length + 1) for number in range(length)]
+    down = [(picture(7) * (1 - 2 * share)).astype(np.uint8) for share in shares if share < 0.5]
+    up = [(picture(8) * (2 * share - 1)).astype(np.uint8) for share in shares if share >= 0.5]
+    scenes = find_scenes([*shot(7, 16), *down, *up, *shot(8, 16)], fps=8)
+    assert hard_cuts(scenes) == []
+    assert fades(scenes) == [(16, 16 + length)]
+
+
+def test_a_light_that_fails_for_a_moment_in_one_scene_is_no_fade():
+    dim = [(picture(7) * share).astype(np.uint8) for share in (0.5, 0.1, 0.5)]
+    assert fades(find_scenes([*shot(7, 16), *dim, *shot(7, 16)], fps=8)) == []
+
+
+def test_a_scene_that_is_dark_after_a_bright_one_is_a_cut():
+    dark = (picture(8) * 0.2).astype(np.uint8)
+    scenes = find_scenes([*shot(7, 16), *[dark] * 16, *shot(9, 16)], fps=8)
+    assert hard_cuts(scenes) == [16, 32] and fades(scenes) == []
+
+
 def test_fast_motion_is_no_cut_but_a_cut_within_it_is():
     wide = np.concatenate([picture(seed) for seed in range(40)], axis=1)
     other = np.concatenate([picture(seed) // 3 for seed in range(100, 140)], axis=1)
