@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import folder_paths
 
-from ..mpvg_core.backbone.folder import POCKET
+from ..mpvg_core.backbone import POCKET
 from ..mpvg_core.errors import InputError, Problem
 
 OWN_FOLDER = "mpvg"  # models/mpvg for models and adapters, output/mpvg for films

@@ -21,6 +21,20 @@ heavy = sorted({"torch", "diffusers", "transformers", "numpy", "comfy_api"} & se
 sys.exit(f"loaded {heavy}" if heavy else 0)
 """
 
+REGISTER_THE_NODES = """
+import asyncio, sys
+sys.path.insert(0, {tests!r})
+import standin
+sys.modules.update(standin.host_modules())
+extension = asyncio.run(standin.load_pack().comfy_entrypoint())
+for node in asyncio.run(extension.get_node_list()):
+    node.define_schema()
+core = standin.PACK + ".mpvg_core."
+loaded = {{name.removeprefix(core) for name in sys.modules if name.startswith(core)}}
+loaded = loaded - {{"errors", "backbone", "backbone.memory"}} | {{"diffusers", "pydantic"}} & set(sys.modules)
+sys.exit(f"loaded {{sorted(loaded)}}" if loaded else 0)
+"""
+
 
 def run_python(code: str) -> None:
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -41,3 +55,7 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
 
 def test_importing_the_storyboard_loads_neither_torch_nor_numpy() -> None:
     run_python("import sys, mpvg_core.storyboard, mpvg_core.storyboard.writer" + NAME_HEAVY_MODULES)
+
+
+def test_a_starting_comfyui_loads_of_the_core_no_more_than_errors_and_memory() -> None:
+    run_python(REGISTER_THE_NODES.format(tests=str(ROOT / "tests" / "nodes")))

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..errors import InputError, Problem
 from ..storyboard.plan import ModelLimits
+from . import POCKET
 from .tokens import TOKENIZER_FILES, Words, load_words
 
-POCKET = "pocket"
 ADAPTER_FILE = "history_adapter.safetensors"
 CONTROL_FILE = "control_adapter.safetensors"
 DEFAULTS_FILE = "mpvg.json"
