@@ -135,18 +135,24 @@ def methods(
     only: Annotated[str | None, typer.Option(metavar="NAME,…", help="These methods alone.")] = None,
     steps: Steps = None,
     text_scale: TextScale = None,
+    scheduler: Scheduler = None,
     dtype: Dtype = "auto",
     threads: Threads = None,
 ) -> None:
-    """Film toy storyboards without and with each method, and read what it changes."""
+    """Film toy storyboards without and with each method, and read what it changes.
+
+    Methods that are trained need what they learned beside the model; the table says which are missing. Without --only
+    the memory of a long shot is measured too.
+    """
     import torch
 
     from ..backbone.load import load_backbone
     from ..diffusion.guidance import HistoryGuidance
     from ..errors import InputError, Problem
     from ..film.settings import FilmSettings
-    from ..pocket.method_bench import methods_table, run_methods, write_methods
-    from ..pocket.method_trials import TRIALS
+    from ..history.adapter import load_adapter
+    from ..pocket.method_bench import TRIALS, methods_table, run_methods, write_methods
+    from ..pocket.method_memory import footprints, memory_table
 
     names = [trial.name for trial in TRIALS]
     wanted = names if only is None else [name.strip() for name in only.split(",")]
@@ -155,23 +161,27 @@ def methods(
     if threads is not None:
         torch.set_num_threads(threads)
     backbone = load_backbone(model, dtype=dtype)
-    defaults = backbone.folder.defaults()
-    guidance = HistoryGuidance(defaults.text_scale if text_scale is None else text_scale, 0.0)
-    steps = defaults.steps if steps is None else steps
-    settings = FilmSettings(steps=steps, guidance=guidance, scheduler="ddim")  # inversion needs it
+    how = _defaults(model, steps, text_scale, scheduler=scheduler)
+    settings = FilmSettings(
+        steps=how.steps, guidance=HistoryGuidance(how.text_scale, how.history_scale), scheduler=how.scheduler
+    )
+    path = backbone.folder.adapter
     found = run_methods(
         backbone,
         settings,
+        adapter=load_adapter(path) if path is not None else None,
         seeds=seeds,
         trials=[trial for trial in TRIALS if trial.name in wanted],
         report=lambda name: typer.echo(f"filming: {name}", err=True),
     )
-    about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, "steps": steps}
-    about |= {"text_scale": guidance.text_scale, "scheduler": settings.scheduler}
+    memory = footprints(backbone, settings) if only is None else []
+    about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, **asdict(how)}
     about |= {"dtype": str(backbone.dtype).removeprefix("torch.")}
-    for file in write_methods(found, out, about):
+    for file in write_methods(found, out, about, memory):
         typer.echo(str(file), err=True)
     typer.echo(methods_table(found))
+    if memory:
+        typer.echo(f"\n{memory_table(memory)}")
 
 
 @pocket.command("evaluate")

@@ -224,7 +224,7 @@ def followed(scenes: Sequence[Scene], clips: Sequence[NDArray[np.uint8]]) -> Fol
     """Figures of clips that were to follow these scenes."""
     overlaps, agreed = [], []
     for scene, clip in zip(scenes, clips, strict=True):
-        wanted, found = actors_truth(scene, draw_scene(scene)), _drawn_actors(scene, clip)
+        wanted, found = actors_truth(scene, draw_scene(scene)), drawn_actors(scene, clip)
         overlaps.append(float((wanted & found).sum() / max((wanted | found).sum(), 1)))
         agreed.append(agreement(read_clip(clip), scene))
     return Followed(
@@ -237,7 +237,7 @@ def followed(scenes: Sequence[Scene], clips: Sequence[NDArray[np.uint8]]) -> Fol
     )
 
 
-def _drawn_actors(scene: Scene, clip: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def drawn_actors(scene: Scene, clip: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Pixels of a filmed clip that are clearly none of the place's: a model's place is never exact."""
     empty = (background(scene.place, scene.mirrored) + 0.5).astype(np.int16)
     differs: NDArray[np.bool_] = np.abs(clip.astype(np.int16) - empty).sum(-1) > 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,9 +23,14 @@ from ..history.adapter import HistoryAdapter
 from ..storyboard.model import Storyboard
 from ..storyboard.plan import plan_film
 from .figures import Figure, average
-from .method_trials import TRIALS, Better, Trial, draw_cast
+from .method_memory import Footprint, memory_table
+from .method_trained import TRAINED
+from .method_trials import TRIALS as UNTRAINED
+from .method_trials import Better, Trial, draw_cast
 from .report import sheet
 from .world import SIZE
+
+TRIALS = (*UNTRAINED, *TRAINED)
 
 FIRST_SEED = 300_000  # held out: training draws from a million on
 
@@ -51,6 +56,14 @@ class Outcome:
         return right > self.change.interval
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A method that could not be tried with this model, and why."""
+
+    name: str
+    why: str
+
+
 class _Counted:
     """A backbone that counts the rows its transformer is asked for."""
 
@@ -73,11 +86,21 @@ def run_methods(
     seeds: int = 8,
     trials: Sequence[Trial] = TRIALS,
     report: Callable[[str], None] = lambda _: None,
-) -> list[Outcome]:
-    """Films every trial without and with its method, `seeds` times. No shot remembers unless `adapter` is given."""
-    found = []
+) -> list[Outcome | LeftOut]:
+    """Films every trial without and with its method, `seeds` times, or says why it cannot.
+
+    Shots remember only in trials of what does something to memory; these pull towards it as `settings` say.
+    """
+    found: list[Outcome | LeftOut] = []
     for trial in trials:
         report(trial.name)
+        if (why := _hindrance(trial, backbone, adapter)) is not None:
+            found.append(LeftOut(trial.name, why))
+            continue
+        how = settings if trial.scheduler is None else replace(settings, scheduler=trial.scheduler)
+        if not trial.remembers:
+            how = replace(how, guidance=replace(how.guidance, history_scale=0.0))
+        remembering = adapter if trial.remembers else None
         figures: dict[bool, list[Mapping[str, float]]] = {False: [], True: []}
         calls, clips = {False: 0, True: 0}, []
         for number in range(seeds):
@@ -85,7 +108,7 @@ def run_methods(
             made = {}
             for used in (False, True):
                 counted = _Counted(backbone)
-                made[used] = _film(trial.board(cast, used), FIRST_SEED + number, counted, adapter, settings)
+                made[used] = _film(trial.board(cast, used), FIRST_SEED + number, counted, remembering, how)
                 figures[used].append(trial.read(cast, made[used]))
                 calls[used] += counted.calls
             if number < 4:
@@ -98,6 +121,15 @@ def run_methods(
         per_film = (calls[False] / seeds, calls[True] / seeds)
         found.append(Outcome(trial.name, trial.own, trial.better, off, on, average(changes), per_film, clips))
     return found
+
+
+def _hindrance(trial: Trial, backbone: CogVideoXBackbone, adapter: HistoryAdapter | None) -> str | None:
+    """Why a trial cannot be filmed with this model; None if it can."""
+    if trial.remembers and adapter is None:
+        return "no history adapter lies with the model"
+    if trial.needs is not None and backbone.companion(trial.needs) is None:
+        return f"no adapter: {trial.needs} does not lie with the model"
+    return None
 
 
 @torch.no_grad()
@@ -117,13 +149,16 @@ def _ending(clips: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(clips)[-max(len(clips[-1]), 17) :]
 
 
-def methods_table(outcomes: Sequence[Outcome]) -> str:
+def methods_table(outcomes: Sequence[Outcome | LeftOut]) -> str:
     """One row a method, Markdown."""
     lines = [
         "| method | its figure | without | with | change | moves it | place | motion | moves | calls |",
         "|---" * 10 + "|",
     ]
     for found in outcomes:
+        if isinstance(found, LeftOut):
+            lines.append(f"| {found.name} | not tried: {found.why} |{' |' * 8}")
+            continue
         kept = [
             f"{found.off[name].mean:.2f} → {found.on[name].mean:.2f}" if name in found.on else ""
             for name in ("place", "motion", "moves")
@@ -136,26 +171,34 @@ def methods_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def write_methods(outcomes: Sequence[Outcome], folder: Path, about: Mapping[str, Any]) -> list[Path]:
+def write_methods(
+    outcomes: Sequence[Outcome | LeftOut], folder: Path, about: Mapping[str, Any], memory: Sequence[Footprint] = ()
+) -> list[Path]:
     """table.md, figures.json and a contact sheet a method (rows are seeds: without, with)."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "table.md", folder / "figures.json"]
-    written[0].write_text(methods_table(outcomes) + "\n", encoding="utf-8")
-    rows = {
-        found.name: {
-            "own": found.own,
-            "better": found.better,
-            "change": asdict(found.change),
-            "moves_it": found.moves_it,
-            "calls": found.calls,
-            "off": {name: asdict(figure) for name, figure in found.off.items()},
-            "on": {name: asdict(figure) for name, figure in found.on.items()},
-        }
-        for found in outcomes
-    }
-    written[1].write_text(json.dumps({"settings": dict(about), "methods": rows}, indent=1) + "\n", encoding="utf-8")
+    tables = [methods_table(outcomes), *([memory_table(memory)] if memory else [])]
+    written[0].write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    rows = {found.name: _row(found) for found in outcomes}
+    everything = {"settings": dict(about), "methods": rows, "memory": [asdict(one) for one in memory]}
+    written[1].write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     for found in outcomes:
-        path = folder / (found.name.replace(" ", "-").lower() + ".png")
-        sheet(found.clips).save(path)
-        written.append(path)
+        if isinstance(found, Outcome):
+            path = folder / (found.name.replace(" ", "-").replace("'", "").lower() + ".png")
+            sheet(found.clips).save(path)
+            written.append(path)
     return written
+
+
+def _row(found: Outcome | LeftOut) -> dict[str, Any]:
+    if isinstance(found, LeftOut):
+        return {"not_tried": found.why}
+    return {
+        "own": found.own,
+        "better": found.better,
+        "change": asdict(found.change),
+        "moves_it": found.moves_it,
+        "calls": found.calls,
+        "off": {name: asdict(figure) for name, figure in found.off.items()},
+        "on": {name: asdict(figure) for name, figure in found.on.items()},
+    }

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .figures import look_at, look_of, motion_degree
-from .world import COLOURS, FRAMES, MOTIONS, PLACES, SHAPES, SIZE, Look, Role, Scene
+from .world import COLOURS, FRAMES, MOTIONS, PLACES, SHAPES, SIZE, Look, Role, Scene, background
 
 Board = dict[str, Any]
 Clips = Sequence[np.ndarray]  # of the shots, each uint8 [T, 64, 64, 3]
@@ -45,7 +45,9 @@ class Trial:
     """One method on trial.
 
     board: the storyboard with the method (True) or without; own: the name of the figure that the method is to move, and
-    `better` which way; read: the figures of a board's clips, its own among them.
+    `better` which way; read: the figures of a board's clips, its own among them. remembers: the shots remember, without
+    the method too. needs: the file beside the model that holds what the method has learned. scheduler: the only one it
+    works with.
     """
 
     name: str
@@ -53,6 +55,9 @@ class Trial:
     better: Better
     board: Callable[[Cast, bool], Board]
     read: Callable[[Cast, Clips], Mapping[str, float]]
+    remembers: bool = False
+    needs: str | None = None
+    scheduler: str | None = None
 
 
 def draw_cast(seed: int) -> Cast:
@@ -109,18 +114,20 @@ def _actor_x(scene: Scene, clip: np.ndarray) -> float:
 # -------------------------------------------------------------------------------------------------------- boards
 
 
-def _board(*shots: Board) -> Board:
+def board_of(*shots: Board) -> Board:
+    """A storyboard of these shots."""
     return {"title": "trial", "shots": list(shots)}
 
 
-def _if(used: bool, **methods: Any) -> Board:
+def settings_if(used: bool, **methods: Any) -> Board:
+    """The methods of a shot, where they are on trial."""
     return {"method": methods} if used else {}
 
 
 def _keep_look(cast: Cast, used: bool) -> Board:
-    return _board(
+    return board_of(
         {"name": "first", "prompt": cast.prompt(look=cast.look)},
-        {"prompt": cast.prompt(place=cast.elsewhere), **_if(used, keep_look=1.0)},
+        {"prompt": cast.prompt(place=cast.elsewhere), **settings_if(used, keep_look=1.0)},
     )
 
 
@@ -135,11 +142,11 @@ BORDERS = (16, 32)
 
 def _windows(cast: Cast, used: bool) -> Board:
     how = {} if used else {"overlap": 0, "weights": "flat", "freenoise": False}
-    return _board({"prompt": cast.prompt(look=cast.look), "frames": LONG, "method": {"windows": how}})
+    return board_of({"prompt": cast.prompt(look=cast.look), "frames": LONG, "method": {"windows": how}})
 
 
 def _freenoise(cast: Cast, used: bool) -> Board:
-    return _board({"prompt": cast.prompt(), "frames": LONG, "method": {"windows": {"freenoise": used}}})
+    return board_of({"prompt": cast.prompt(), "frames": LONG, "method": {"windows": {"freenoise": used}}})
 
 
 def _read_long(cast: Cast, clips: Clips) -> dict[str, float]:
@@ -149,7 +156,7 @@ def _read_long(cast: Cast, clips: Clips) -> dict[str, float]:
 
 def _smooth(cast: Cast, used: bool) -> Board:
     joined = {"transition": "smooth"} if used else {}
-    return _board(
+    return board_of(
         {"prompt": cast.prompt(look=cast.look)},
         {"prompt": cast.prompt(look=cast.look, motion="waving"), **joined},
     )
@@ -163,7 +170,7 @@ def _read_smooth(cast: Cast, clips: Clips) -> dict[str, float]:
 def _edit(by: str, strength: float) -> Callable[[Cast, bool], Board]:
     def board(cast: Cast, used: bool) -> Board:
         edit = {"shot": "first", "strength": strength if used else 1.0, "by": by if used else "noise"}
-        return _board(
+        return board_of(
             {"name": "first", "prompt": cast.prompt(look=cast.look)},
             {"prompt": cast.prompt(look=cast.other), "method": {"edit": edit}},
         )
@@ -179,7 +186,7 @@ def _read_edit(cast: Cast, clips: Clips) -> dict[str, float]:
 
 def _mask(cast: Cast, used: bool) -> Board:
     box = {"box": [0, 0, 0.5, 1]} if used else {}
-    return _board(
+    return board_of(
         {"name": "first", "prompt": cast.prompt(look=cast.look)},
         {"prompt": cast.prompt(look=cast.look, place=cast.elsewhere),
          "method": {"edit": {"shot": "first", "strength": 1.0, **box}}},
@@ -192,9 +199,9 @@ def _read_mask(cast: Cast, clips: Clips) -> dict[str, float]:
 
 
 def _shared_noise(cast: Cast, used: bool) -> Board:
-    return _board(
+    return board_of(
         {"name": "first", "prompt": cast.prompt()},
-        {"prompt": cast.prompt(), **_if(used, shared_noise=0.7)},
+        {"prompt": cast.prompt(), **settings_if(used, shared_noise=0.7)},
     )
 
 
@@ -204,8 +211,8 @@ def _read_shared_noise(cast: Cast, clips: Clips) -> dict[str, float]:
 
 def _background(cast: Cast, used: bool) -> Board:
     kept = {"strength": 0.6, "foreground": [0.25, 0.2, 0.5, 0.8]}
-    return _board(
-        {"name": "first", "prompt": cast.prompt()}, {"prompt": cast.prompt(), **_if(used, same_background=kept)}
+    return board_of(
+        {"name": "first", "prompt": cast.prompt()}, {"prompt": cast.prompt(), **settings_if(used, same_background=kept)}
     )
 
 
@@ -216,7 +223,7 @@ def _read_background(cast: Cast, clips: Clips) -> dict[str, float]:
 
 def _moving_noise(cast: Cast, used: bool) -> Board:
     moving = {"path": [[0, 0], [24, 0]], "strength": 0.8}
-    return _board({"prompt": cast.prompt(motion="waving"), **_if(used, moving_noise=moving)})
+    return board_of({"prompt": cast.prompt(motion="waving"), **settings_if(used, moving_noise=moving)})
 
 
 def _read_moving(cast: Cast, clips: Clips) -> dict[str, float]:
@@ -226,18 +233,69 @@ def _read_moving(cast: Cast, clips: Clips) -> dict[str, float]:
 
 
 def _regions(cast: Cast, used: bool) -> Board:
-    line = {"entity": "Actor 1", "box": [0.0, 0.2, 0.35, 0.8]}
+    """The left half in another place."""
+    word = PLACES[cast.elsewhere].split(" ", 1)[1]
+    line = {"entity": word, "box": [0.0, 0.0, 0.5, 1.0]}
     placed = {"layout": [line], "method": {"regions": 1.0}} if used else {}
-    return _board({"prompt": cast.prompt(look=cast.look), **placed})
+    return {**board_of({"prompt": cast.prompt(look=cast.look), **placed}), "places": {word: word}}
 
 
 def _read_regions(cast: Cast, clips: Clips) -> dict[str, float]:
+    clip = clips[0]
+    left, right = (_nearness(cast, clip, part) for part in (slice(0, 16), slice(SIZE - 16, None)))
+    return {"box": left, "beside it": right, "moves": motion_degree(clip)}
+
+
+def _nearness(cast: Cast, clip: np.ndarray, columns: slice) -> float:
+    """0 = the other place, 1 = the prompt's, by how far the columns are from pictures of both."""
+    wanted, other = (
+        float(np.abs(clip[:, :, columns] - background(place, False)[:, columns]).mean())
+        for place in (cast.place, cast.elsewhere)
+    )
+    return other / max(wanted + other, 1e-6)
+
+
+def _actor_box(cast: Cast, used: bool) -> Board:
+    line = {"entity": "Actor 1", "box": [0.0, 0.2, 0.35, 0.8]}
+    placed = {"layout": [line], "method": {"regions": 1.0}} if used else {}
+    return board_of({"prompt": cast.prompt(look=cast.look), **placed})
+
+
+def _read_actor_box(cast: Cast, clips: Clips) -> dict[str, float]:
     scene = cast.scene()
-    return {"beside": abs(_actor_x(scene, clips[0]) - 0.175), **shot_figures(scene, clips[0])}
+    return {"away": abs(_actor_x(scene, clips[0]) - 0.175), **shot_figures(scene, clips[0])}
+
+
+FILLED = 33  # frames, by two clips of 17 between three key frames
+
+
+def _infill(cast: Cast, used: bool) -> Board:
+    if used:
+        return board_of({"prompt": cast.prompt(look=cast.look), "frames": FRAMES, "method": {"infill": {"keys": 3}}})
+    apart = {"overlap": 0, "weights": "flat", "freenoise": False}
+    return board_of({"prompt": cast.prompt(look=cast.look), "frames": FILLED, "method": {"windows": apart}})
+
+
+def _read_infill(cast: Cast, clips: Clips) -> dict[str, float]:
+    return {"seam": seam(clips[0], (16,)), **shot_figures(cast.scene(), clips[0])}
+
+
+def _history_parts(cast: Cast, used: bool) -> Board:
+    """Actor 1, somebody else, Actor 1: the newest shot that is remembered shows another one."""
+    return board_of(
+        {"prompt": cast.prompt(look=cast.look)},
+        {"prompt": cast.prompt(look=cast.other).replace("Actor 1", "Actor 2")},
+        {"prompt": cast.prompt(place=cast.elsewhere), **settings_if(used, history_parts=1.0)},
+    )
+
+
+def _read_history_parts(cast: Cast, clips: Clips) -> dict[str, float]:
+    scene = cast.scene(place=cast.elsewhere)
+    return {"look": kept_look(scene, clips[2], cast.look), **shot_figures(scene, clips[2])}
 
 
 def _causal(cast: Cast, used: bool) -> Board:
-    return _board({"prompt": cast.prompt(look=cast.look), **_if(used, causal=True)})
+    return board_of({"prompt": cast.prompt(look=cast.look), **settings_if(used, causal=True)})
 
 
 def _read_plain(cast: Cast, clips: Clips) -> dict[str, float]:
@@ -249,13 +307,16 @@ TRIALS: tuple[Trial, ...] = (
     Trial("co-denoised windows", "seam", "lower", _windows, _read_long),
     Trial("FreeNoise start", "drift", "lower", _freenoise, _read_long),
     Trial("smooth transition", "seam", "lower", _smooth, _read_smooth),
+    Trial("coarse to fine", "seam", "lower", _infill, _read_infill),
     Trial("edit by noise", "difference", "lower", _edit("noise", 0.6), _read_edit),
-    Trial("edit by inversion", "difference", "lower", _edit("inversion", 0.8), _read_edit),
+    Trial("edit by inversion", "difference", "lower", _edit("inversion", 0.8), _read_edit, scheduler="ddim"),
     Trial("edit in a mask", "outside", "lower", _mask, _read_mask),
     Trial("shared noise", "difference", "lower", _shared_noise, _read_shared_noise),
     Trial("same background", "background", "lower", _background, _read_background),
     Trial("noise on a path", "path", "higher", _moving_noise, _read_moving),
-    Trial("words in a box", "beside", "lower", _regions, _read_regions),
+    Trial("a place in a box", "box", "lower", _regions, _read_regions),
+    Trial("an actor in a box", "away", "lower", _actor_box, _read_actor_box),
+    Trial("history parts", "look", "higher", _history_parts, _read_history_parts, remembers=True),
     Trial("causal attention", "moves", "higher", _causal, _read_plain),
 )
-"""Every method, with the figure that it is to move."""
+"""Every method that needs no training of its own, with the figure that it is to move."""

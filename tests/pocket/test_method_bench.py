@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from mpvg_core.backbone.load import model_limits
+from mpvg_core.backbone.load import load_backbone, model_limits
+from mpvg_core.diffusion.guidance import HistoryGuidance
+from mpvg_core.film.settings import FilmSettings
 from mpvg_core.pocket.figures import average
-from mpvg_core.pocket.method_bench import Outcome, methods_table, write_methods
-from mpvg_core.pocket.method_trials import BORDERS, LONG, TRIALS, difference, draw_cast, kept_look, seam
-from mpvg_core.pocket.world import FRAMES, Look, draw_scene
+from mpvg_core.pocket.method_bench import TRIALS, LeftOut, Outcome, methods_table, run_methods, write_methods
+from mpvg_core.pocket.method_memory import footprints, memory_table
+from mpvg_core.pocket.method_trials import BORDERS, LONG, difference, draw_cast, kept_look, seam
+from mpvg_core.pocket.world import FRAMES, PLACES, Look, draw_scene
+from mpvg_core.storyboard.method import METHODS
 from mpvg_core.storyboard.model import Storyboard
 from mpvg_core.storyboard.plan import plan_film, require_known_words
 
 NAMES = [trial.name for trial in TRIALS]
 
 
+def test_every_method_of_the_storyboard_but_ends_is_on_trial():
+    asked = {
+        name
+        for trial in TRIALS
+        for shot in plan_film(Storyboard.model_validate(trial.board(draw_cast(5), True)), model_limits("pocket")).shots
+        for name in shot.method.chosen
+    }
+    assert asked == METHODS.keys() - {"ends"}  # they want a picture file; coarse to fine is made of them
+
+
 @pytest.mark.parametrize("trial", TRIALS, ids=NAMES)
 @pytest.mark.parametrize("used", [False, True])
 def test_every_board_is_one_that_the_pocket_can_film(trial, used):
     limits = model_limits("pocket")
-    plan = plan_film(Storyboard.model_validate(trial.board(draw_cast(5), used)), limits)
+    board = trial.board(draw_cast(5), used)
+    plan = plan_film(Storyboard.model_validate(board), limits)
     require_known_words(plan, limits)
-    assert not any("the prompt does not name" in note for shot in plan.shots for note in shot.notes)
+    if "places" not in board:  # one of these is put where the prompt does not want it
+        assert not any("the prompt does not name" in note for shot in plan.shots for note in shot.notes)
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=NAMES)
@@ -100,3 +118,64 @@ def test_the_report_is_a_table_figures_and_a_sheet_for_each_method(tmp_path):
     written = write_methods([outcome([0.4, 0.5])], tmp_path, {"seeds": 2})
     assert [path.name for path in written] == ["table.md", "figures.json", "a-method.png"]
     assert json.loads(written[1].read_text())["methods"]["a method"]["calls"] == [8.0, 12.0]
+
+
+def named(name):
+    return next(trial for trial in TRIALS if trial.name == name)
+
+
+def test_a_place_in_a_box_is_read_in_the_box_alone():
+    cast = draw_cast(5)
+    here, there = draw_scene(cast.scene()), draw_scene(cast.scene(place=cast.elsewhere))
+    half = here.copy()
+    half[:, :, :32] = there[:, :, :32]
+    figures = [named("a place in a box").read(cast, [clip]) for clip in (here, half)]
+    assert figures[0]["box"] > 0.9 and figures[0]["beside it"] > 0.9
+    assert figures[1]["box"] < 0.1 and figures[1]["beside it"] > 0.9
+
+
+def test_control_is_read_where_the_boxes_are_not_where_the_story_has_the_actor():
+    trial = named("control by boxes")
+    for seed in range(4):
+        cast = draw_cast(seed)
+        shift = 1.0 if list(PLACES).index(cast.place) % 2 else -1.0
+        aside = replace(cast.scene(), shift=shift)
+        led, stayed = (trial.read(cast, [draw_scene(scene)])["overlap"] for scene in (aside, cast.scene()))
+        assert led > 0.9 > 0.75 > stayed
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    torch.set_num_threads(1)
+    return load_backbone("pocket", device="cpu", dtype="float32")
+
+
+SETTINGS = FilmSettings(steps=2, guidance=HistoryGuidance(1.0, 4.0))
+
+
+def test_what_a_model_has_not_learned_is_left_out_and_the_table_says_what_is_missing(backbone, tmp_path):
+    untaught = replace(named("one clip's motion"), needs="no_such_file.safetensors")
+    found = run_methods(backbone, SETTINGS, trials=[untaught, named("history parts")])
+    assert [type(one) for one in found] == [LeftOut, LeftOut]
+    assert "no adapter: no_such_file.safetensors does not lie with the model" in methods_table(found)
+    assert "no history adapter" in methods_table(found)
+    write_methods(found, tmp_path, {})
+    kept = json.loads((tmp_path / "figures.json").read_text())["methods"]
+    assert "no_such_file" in kept["one clip's motion"]["not_tried"]
+
+
+def test_a_trial_films_both_boards_of_every_seed_and_counts_calls(backbone):
+    [found] = run_methods(backbone, SETTINGS, trials=[named("co-denoised windows")], seeds=2)
+    assert found.change.n == 2 and len(found.clips) == 2
+    # 11 latent frames: windows of 5 end to end, or sharing 2; one branch, as a scale of 1 needs no other.
+    assert found.calls == (2 * 3, 2 * 3)
+
+
+def test_memory_in_windows_is_that_of_one_clip_whatever_the_length_and_calls_grow_in_step(backbone):
+    one, *longer = footprints(backbone, SETTINGS, (41, 81))
+    windows, whole = longer[::2], longer[1::2]
+    rests = [found.peak - found.long for found in (one, *windows)]
+    assert max(rests) < 1.05 * min(rests)
+    assert [found.windows for found in windows] == [3, 7]
+    assert whole[1].peak - whole[1].long > 3 * rests[0]  # the figure would tell
+    assert "| 81 frames | in windows | 7 |" in memory_table([one, *longer])
