@@ -1,4 +1,4 @@
-"""`mpvg train transitions`: teach a model when to cut; `mpvg train one-shot`: keep a clip's motion."""
+"""`mpvg train`: teach a model when to cut; keep a clip's motion; follow structure; see earlier shots."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError, Problem
+from .adapters import control, cross_shot
 from .bench import Device, Threads
 from .board import Model
 from .one_shot import one_shot
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Train a model further.", no_args_is_help=True)
 app.command("one-shot")(one_shot)
+app.command("control")(control)
+app.command("cross-shot")(cross_shot)
 
 TOY = "toy"
 _LARGE = 2**30  # bytes of weights from which on activations are computed twice rather than kept

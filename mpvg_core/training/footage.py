@@ -7,16 +7,17 @@ transformer trains.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..backbone.interface import Backbone
-from ..datasets.read import Transition, iter_transitions
+from ..datasets.read import Clip, Transition, iter_transitions
 from ..diffusion.frames import frame_step
 from ..errors import InputError, Problem
 from ..film.durable import canonical_json, sha256_file, written_whole
@@ -25,7 +26,7 @@ from ..storyboard.plan import ModelLimits
 
 Kind = Literal["one", "implied", "explicit"]
 _SHARES: dict[Kind, float] = {"one": 0.4, "implied": 0.3, "explicit": 0.3}
-_LEAST = 1 + frame_step()
+LEAST = 1 + frame_step()
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def plan_lessons(data: Path, limits: ModelLimits, cache: Path, fingerprint: str)
     problems: list[Problem] = []
     for transition in iter_transitions(data):
         clip, cut = transition.clip, transition.cut_frame
-        problems += _unfit(transition, limits)
-        if clip.frames < _LEAST:
+        problems += unfit(clip, limits)
+        if clip.frames < LEAST:
             continue
         key = sha256_file(clip.path)
 
@@ -64,17 +65,17 @@ def plan_lessons(data: Path, limits: ModelLimits, cache: Path, fingerprint: str)
             name = hashlib.sha256(canonical_json([1, fingerprint, key, start, count])).hexdigest()[:24]
             lessons.append(Lesson(of, start, start + count, prompt, kind, cache / f"{name}.safetensors"))
 
-        both = _legal(clip.frames, limits)
+        both = stretch(clip.frames, limits)
         start = min(max(cut - both // 2, 0), clip.frames - both)
         if not start < cut < start + both:
             problems.append(Problem(str(clip.path), f"its cut at frame {cut} is at the very edge", "two scenes"))
         lesson(start, both, transition.implicit, "implied")
         lesson(start, both, transition.explicit, "explicit")
-        if (before := _legal(cut, limits)) >= _LEAST:
+        if (before := stretch(cut, limits)) >= LEAST:
             lesson(cut - before, before, transition.before, "one")
-        if (after := _legal(clip.frames - cut, limits)) >= _LEAST:
+        if (after := stretch(clip.frames - cut, limits)) >= LEAST:
             lesson(cut, after, transition.after, "one")
-    problems += _unreadable(lessons, limits)
+    problems += unreadable({lesson.prompt: str(lesson.transition.clip.path) for lesson in lessons}, limits)
     if problems:
         raise InputError(problems)
     if not lessons:
@@ -82,16 +83,17 @@ def plan_lessons(data: Path, limits: ModelLimits, cache: Path, fingerprint: str)
     return lessons
 
 
-def _legal(frames: int, limits: ModelLimits) -> int:
+def stretch(frames: int, limits: ModelLimits) -> int:
     """The longest length 1 + 8n that `frames` hold and the model films; less than 9 if there is none."""
     return longest_length(min(frames, limits.max_frames), limits.frame_step)
 
 
-def _unfit(transition: Transition, limits: ModelLimits) -> list[Problem]:
-    clip, where, step = transition.clip, str(transition.clip.path), limits.size_step
+def unfit(clip: Clip, limits: ModelLimits) -> list[Problem]:
+    """What keeps the model from filming clips like this one."""
+    where, step = str(clip.path), limits.size_step
     problems = []
-    if clip.frames < _LEAST:
-        problems.append(Problem(where, f"{clip.frames} frames", f"at least {_LEAST}", "build with more --seconds"))
+    if clip.frames < LEAST:
+        problems.append(Problem(where, f"{clip.frames} frames", f"at least {LEAST}", "build with more --seconds"))
     if clip.fps != limits.fps:
         remedy = f"build with --fps {limits.fps}"
         problems.append(Problem(where, f"{clip.fps} frames a second", f"{limits.fps}, as the model films", remedy))
@@ -101,11 +103,11 @@ def _unfit(transition: Transition, limits: ModelLimits) -> list[Problem]:
     return problems
 
 
-def _unreadable(lessons: Sequence[Lesson], limits: ModelLimits) -> list[Problem]:
-    """Prompts that are too long for the model or have words it does not know."""
+def unreadable(prompts: Mapping[str, str], limits: ModelLimits) -> list[Problem]:
+    """Prompts that are too long for the model or have words it does not know; each with where it stands."""
     problems = []
-    for prompt, lesson in {lesson.prompt: lesson for lesson in lessons}.items():
-        where = f"{lesson.transition.clip.path}: prompt {prompt!r}"
+    for prompt, place in prompts.items():
+        where = f"{place}: prompt {prompt!r}"
         tokens, unknown = limits.count_tokens(prompt), limits.unknown_words(prompt) if limits.unknown_words else ()
         if tokens > limits.max_tokens:
             problems.append(Problem(where, f"{tokens} tokens", f"at most {limits.max_tokens}", "shorten its captions"))
@@ -114,23 +116,33 @@ def _unreadable(lessons: Sequence[Lesson], limits: ModelLimits) -> list[Problem]
     return problems
 
 
+def write_latents(latents: Tensor, file: Path) -> None:
+    """Keeps latents [F, C, h, w] in half precision; the file is there whole or not at all."""
+    from safetensors.torch import save_file
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(file) as temporary:
+        save_file({"latents": latents.to(torch.float16).cpu().contiguous()}, temporary)
+
+
+def read_latents(file: Path) -> Tensor:
+    from safetensors.torch import load_file
+
+    return load_file(file)["latents"].float()
+
+
 def encode_lessons(
     lessons: Sequence[Lesson], backbone: Backbone, report: Callable[[int, int], None] = lambda *_: None
 ) -> None:
     """Encodes what has no latents yet; report(n, of): the files there are, after each one."""
-    from safetensors.torch import save_file
-
     files = {lesson.file: lesson for lesson in lessons}
     clip: tuple[Path, np.ndarray] | None = None
     for number, (file, lesson) in enumerate(files.items(), 1):
         if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
             path = lesson.transition.clip.path
             if clip is None or clip[0] != path:
                 clip = (path, lesson.transition.clip.read())
-            latents = backbone.encode_clip(clip[1][lesson.start : lesson.end])
-            with written_whole(file) as temporary:
-                save_file({"latents": latents.to(torch.float16).cpu().contiguous()}, temporary)
+            write_latents(backbone.encode_clip(clip[1][lesson.start : lesson.end]), file)
         report(number, len(files))
 
 
@@ -157,12 +169,10 @@ class LessonBatches:
             number += 1
 
     def _drawn(self, rng: np.random.Generator) -> dict[str, Any]:
-        from safetensors.torch import load_file
-
         first = int(rng.choice(len(self._lessons), p=self._chances))
         same = np.array([shape == self._shapes[first] for shape in self._shapes])
         chances = self._chances * same
         more = rng.choice(len(self._lessons), size=self._batch - 1, p=chances / chances.sum())
         chosen = [self._lessons[first], *(self._lessons[int(index)] for index in more)]
-        latents = torch.stack([load_file(lesson.file)["latents"].float() for lesson in chosen])
+        latents = torch.stack([read_latents(lesson.file) for lesson in chosen])
         return {"latents": latents, "prompts": [lesson.prompt for lesson in chosen]}

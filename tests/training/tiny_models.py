@@ -77,3 +77,23 @@ def build_data(
     manifest = {"version": 1, "layout": "transitions", "videos": videos}
     (folder / "dataset.json").write_text(json.dumps(manifest), "utf-8")
     return folder
+
+
+def build_stories(folder: Path, *lengths: int, fps: int = 8, prompt: str = "Actor 1 is running on the snow.") -> Path:
+    """A data set with one story, as `mpvg dataset build` lays it out: shots of so many frames, each with a bright bar
+    that walks over its own grey; the last one is told otherwise than the others."""
+    home = folder / "stories" / "a-0123"
+    home.mkdir(parents=True)
+    lines = [f"title: a\nfps: {fps}\nsize: 64x64\nshots:"]
+    for number, frames in enumerate(lengths, 1):
+        clip = np.full((frames, 64, 64, 3), 40 * number, np.uint8)
+        for index in range(frames):
+            clip[index, :, 3 * index : 3 * index + 8] = 220
+        with VideoWriter(home / f"scene-{number:03}.mp4", width=64, height=64, fps=fps) as writer:
+            writer.write(clip)
+        told = prompt if number < len(lengths) else "Actor 1 is dancing on the moon."
+        lines.append(f"  - {{name: scene {number:03}, prompt: {told}, frames: {frames}}}")
+    (home / "story.yaml").write_text("\n".join(lines), "utf-8")
+    videos = [{"source": "a.mov", "folder": "stories/a-0123", "stories": ["story.yaml"]}]
+    (folder / "dataset.json").write_text(json.dumps({"version": 1, "layout": "scenes", "videos": videos}), "utf-8")
+    return folder
