@@ -18,6 +18,7 @@ OWN_FOLDER = "mpvg"  # models/mpvg for models and adapters, output/mpvg for film
 NO_FILE = "none"
 _BOARDS = (".yaml", ".yml", ".json", ".txt")
 _PLAIN_IN_PATHS = "!$&'()*+,:;=@"  # what an address shows as it is, beside letters a-z, digits and -._~
+_ENDS_OF_A_NAME = frozenset(".@")
 
 
 def register_folders() -> None:
@@ -27,18 +28,28 @@ def register_folders() -> None:
 
 
 def warn_of_folder_name(name: str) -> None:
-    """Say so in the log when the pack's folder has a name from which the host cannot serve files to the page.
+    """Say so in the log when the pack's folder has a name from which the host cannot serve all files to the page.
 
     The host's web server (aiohttp) compares a folder's quoted name with the address as it reads unquoted: where the two
-    differ, as with a space, it finds nothing, of any pack.
+    differ, as with a space, it finds nothing, of any pack. And the page takes for a pack's name, when it asks for help
+    pages, what stands before the first dot or @.
     """
     if quote(name, safe=_PLAIN_IN_PATHS) != name:
-        logging.warning(
-            "MPVG lies in the folder %r. ComfyUI serves no files to the page from a folder of such a name (spaces, "
-            "accents and other alphabets are what it cannot do): the nodes work, but without panels, help pages and "
-            "templates. Rename the folder to 'mpvg' and start ComfyUI again.",
+        _ask_for_another_name(
             name,
+            "serves no files to the page from a folder of such a name (spaces, accents and other alphabets are what it "
+            "cannot do): the nodes work, but without panels, help pages and templates",
         )
+    elif _ENDS_OF_A_NAME.intersection(name):
+        _ask_for_another_name(
+            name, "finds no help pages in a folder of such a name (dots and @ are what it cannot do): all else works"
+        )
+
+
+def _ask_for_another_name(name: str, why: str) -> None:
+    logging.warning(
+        "MPVG lies in the folder %r. ComfyUI %s. Rename the folder to 'mpvg' and start ComfyUI again.", name, why
+    )
 
 
 def model_names() -> list[str]:

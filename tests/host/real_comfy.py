@@ -100,10 +100,10 @@ class Outcome:
 
 
 class Server:
-    """A running ComfyUI with this pack; `base` holds its input, output and models."""
+    """A running ComfyUI with this pack; `base` holds its input, output and models, `name` is the pack's folder."""
 
-    def __init__(self, base: Path, pack: Path = ROOT) -> None:
-        self.base, self.pack, self.log = base, pack, base / "server.log"
+    def __init__(self, base: Path, name: str = "any-name") -> None:
+        self.base, self.name, self.log = base, name, base / "server.log"
         self.loaded: set[str] = set()  # the modules of a ComfyUI that has only just started
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:
@@ -114,8 +114,8 @@ class Server:
         nodes = self.base / "custom_nodes"
         (nodes / "probe").mkdir(parents=True, exist_ok=True)
         (nodes / "probe" / "__init__.py").write_text(PROBE)
-        if not (nodes / "any-name.mpvg").exists():
-            (nodes / "any-name.mpvg").symlink_to(self.pack, target_is_directory=True)
+        if not (nodes / self.name).exists():
+            (nodes / self.name).symlink_to(ROOT, target_is_directory=True)
         home = folder()
         assert home is not None
         command = [interpreter(), "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
@@ -153,9 +153,13 @@ class Server:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def get(self, path: str) -> Any:
+    def read(self, path: str) -> bytes:
         with urllib.request.urlopen(self.address + path, timeout=30) as answer:
-            return json.loads(answer.read())
+            found: bytes = answer.read()
+            return found
+
+    def get(self, path: str) -> Any:
+        return json.loads(self.read(path))
 
     def post(self, path: str, data: Any) -> tuple[int, Any]:
         body = json.dumps(data).encode()

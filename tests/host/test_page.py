@@ -1,4 +1,4 @@
-"""The pack in a real browser, Debian's chromium. CHROMIUM names another program, SCREENSHOTS a folder for pictures."""
+"""The pack in a real browser. SCREENSHOTS names a folder for pictures of what it showed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,9 @@ from typing import Any
 
 import pytest
 import real_comfy as host
+import real_page as browser
 
 EXAMPLES = sorted((host.ROOT / "example_workflows").glob("*.json"))
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FIT = "() => app.extensionManager.command.execute('Comfy.Canvas.FitView')"
-QUEUE = """() => new Promise(resolve => {
-  for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
-    app.api.addEventListener(kind, event => resolve([kind, event.detail]), { once: true });
-  app.queuePrompt(0, 1);
-})"""
 MISSING = """() => {
   const known = node => LiteGraph.registered_node_types[node.type] || node.isSubgraphNode?.();
   const all = graph => graph._nodes.flatMap(node => [node, ...(node.subgraph ? all(node.subgraph) : [])]);
@@ -28,29 +22,11 @@ MISSING = """() => {
 
 @pytest.fixture(scope="module")
 def page(server: host.Server) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install playwright")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not there (apt-get install chromium, or CHROMIUM=its path)")
-    server.post("/settings", {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"})
-    with playwright.sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        opened = browser.new_page(viewport={"width": 1900, "height": 1100})
-        open_app(opened, server)
+    pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install playwright")
+    if not Path(browser.CHROMIUM).exists():
+        pytest.skip(browser.NO_BROWSER)
+    with browser.browser(server) as opened:
         yield opened
-        browser.close()
-
-
-def open_app(page: Any, server: host.Server) -> None:
-    page.goto(server.address, timeout=180_000)
-    page.wait_for_function("() => window.app?.graph && app.extensionManager", timeout=180_000)
-    page.wait_for_timeout(4000)
-
-
-def load(page: Any, graph: dict[str, Any]) -> None:
-    page.evaluate("async graph => { await app.loadGraphData(graph, true, true, null) }", graph)
-    page.wait_for_timeout(1500)
-    page.evaluate(FIT)
-    page.wait_for_timeout(800)
 
 
 def keep(page: Any, name: str) -> None:
@@ -62,7 +38,7 @@ def keep(page: Any, name: str) -> None:
 def test_an_example_loads_without_a_missing_node_and_queues_what_its_twin_for_the_api_says(
     path: Path, page: Any
 ) -> None:
-    load(page, json.loads(path.read_text(encoding="utf-8")))
+    browser.load(page, json.loads(path.read_text(encoding="utf-8")))
     assert page.evaluate(MISSING) == []
     queued = page.evaluate("async () => (await app.graphToPrompt()).output")
     twin = path.stem.removeprefix("MPVG - ").replace(",", "").replace(" ", "_").replace("-", "_")
@@ -80,10 +56,9 @@ def test_a_film_appears_on_its_node_shot_by_shot(page: Any) -> None:
             node["widgets_values"][0] = 2
         if node["type"] == "MPVG_Storyboard":
             node["widgets_values"][0] = host.short(node["widgets_values"][0])
-    load(page, graph)
-    kind, detail = page.evaluate(QUEUE)
+    browser.load(page, graph)
+    kind, detail = browser.queue(page)
     assert kind == "execution_success", detail
-    page.wait_for_timeout(1500)
     rows = page.locator(".mpvg-panel .mpvg-row")
     assert rows.count() == 4
     assert "Actor 1 is running on the playground." in rows.first.inner_text()
@@ -101,10 +76,9 @@ def test_the_selector_marks_the_kept_words_and_the_history_shows_its_shots(page:
             node["widgets_values"][2:4] = [9, 2]
         if node["type"] == "MPVG_Storyboard":
             node["widgets_values"][0] = host.short(node["widgets_values"][0])
-    load(page, graph)
-    kind, detail = page.evaluate(QUEUE)
+    browser.load(page, graph)
+    kind, detail = browser.queue(page)
     assert kind == "execution_success", detail
-    page.wait_for_timeout(1500)
     assert page.locator(".mpvg-panel .mpvg-kept").count() > 0
     assert page.locator(".mpvg-panel .mpvg-card").count() == 3, "one shot on the first history, two on the second"
     keep(page, "remembered")
@@ -113,8 +87,8 @@ def test_the_selector_marks_the_kept_words_and_the_history_shows_its_shots(page:
 def test_the_page_speaks_chinese_when_it_is_asked_to(page: Any, server: host.Server) -> None:
     server.post("/settings", {"Comfy.Locale": "zh"})
     try:
-        open_app(page, server)
-        load(page, json.loads((host.ROOT / "example_workflows" / "MPVG - film a storyboard.json").read_text()))
+        browser.open_app(page, server)
+        browser.load(page, json.loads((host.ROOT / "example_workflows" / "MPVG - film a storyboard.json").read_text()))
         titles = page.evaluate("() => app.graph._nodes.map(node => node.constructor.title ?? node.title)")
         assert "拍摄分镜 (MPVG)" in titles
         keep(page, "chinese")

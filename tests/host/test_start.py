@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import real_comfy as host
 
@@ -33,11 +34,26 @@ def test_a_started_comfyui_has_loaded_nothing_heavy_for_the_pack(server: host.Se
 
 
 def test_the_log_says_nothing_against_the_pack(server: host.Server) -> None:
-    assert not re.search(r"any-name\.mpvg.*(rror|IMPORT FAILED)|IMPORT FAILED.*any-name\.mpvg", server.said())
+    name = re.escape(server.name)
+    assert not re.search(rf"{name}.*(rror|IMPORT FAILED)|IMPORT FAILED.*{name}|MPVG lies in", server.said())
 
 
-def test_help_pages_translations_and_example_graphs_are_served(server: host.Server) -> None:
+def test_translations_and_example_graphs_with_their_thumbnails_are_served(server: host.Server) -> None:
     assert "MPVG_TokenSelector" in server.get("/i18n")["zh"]["nodeDefs"]
-    templates = server.get("/workflow_templates")["any-name.mpvg"]
+    templates = server.get("/workflow_templates")[server.name]
     there = {path.stem for path in (host.ROOT / "example_workflows").glob("*.json")}
     assert set(templates) == there and len(there) >= 16
+    for name in templates:
+        address = f"/api/workflow_templates/{server.name}/{quote(name)}"
+        assert json.loads(server.read(f"{address}.json"))["nodes"]
+        assert server.read(f"{address}.jpg").startswith(b"\xff\xd8")
+
+
+def test_every_node_has_its_help_page_where_the_page_looks_for_it(server: host.Server) -> None:
+    for node, info in server.get("/object_info").items():
+        if node in RECORDED:
+            pack = info["python_module"].split(".")[1]  # as the page tells it
+            pages = f"/extensions/{pack}/docs/{node}"
+            assert b"## Example" in server.read(f"{pages}.md")
+            assert "## 示例" in server.read(f"{pages}/zh.md").decode()
+            assert server.read(f"{pages}/node.png").startswith(b"\x89PNG")

@@ -69,7 +69,16 @@ def test_a_folder_whose_name_comfyui_cannot_serve_is_told_in_the_log(
     assert repr(name) in line and "Rename the folder to 'mpvg'" in line
 
 
-@pytest.mark.parametrize("name", ["mpvg", "mpvg-main", "any-name.mpvg", "mpvg_2~a(1)+b", "MPVG@0,1;a=b&c'd!$*:"])
+@pytest.mark.parametrize("name", ["mpvg-0.1.0", "mpvg@main"])
+def test_a_folder_whose_help_pages_comfyui_cannot_find_is_told_in_the_log(
+    nodes: dict[str, Any], caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    folders_of(nodes).warn_of_folder_name(name)
+    (line,) = caplog.messages
+    assert repr(name) in line and "finds no help pages" in line and "Rename the folder to 'mpvg'" in line
+
+
+@pytest.mark.parametrize("name", ["mpvg", "mpvg-main", "any_name", "mpvg_2~a(1)+b", "MPVG0,1;a=b&c'd!$*:"])
 def test_a_folder_whose_name_comfyui_can_serve_is_not_worth_a_word(
     nodes: dict[str, Any], caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
