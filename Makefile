@@ -7,7 +7,7 @@ READY := .venv/.ready
 # Where `make pocket` keeps its checkpoints: run it again after a kill and it goes on.
 RUNS ?= runs
 
-.PHONY: film test lint setup clean pocket
+.PHONY: film test lint setup clean pocket pictures
 
 film: $(READY)
 	.venv/bin/mpvg film workflows/four_shots.yaml --out out
@@ -18,6 +18,10 @@ test: $(READY)
 # Trains the pocket model from nothing and puts its weights into the package.
 pocket: $(READY)
 	OMP_WAIT_POLICY=passive .venv/bin/python -m mpvg_core.pocket.recipe all --runs $(RUNS)
+
+# Makes the pictures of the templates, the help pages and the README anew, in a real ComfyUI (see CONTRIBUTING.md).
+pictures: $(READY)
+	.venv/bin/python tests/host/make_pictures.py
 
 lint: $(READY)
 	.venv/bin/ruff check
