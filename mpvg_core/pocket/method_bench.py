@@ -24,6 +24,7 @@ from ..storyboard.model import Storyboard
 from ..storyboard.plan import plan_film
 from .figures import Figure, average
 from .method_memory import Footprint, memory_table
+from .method_page import sheet_name
 from .method_trained import TRAINED
 from .method_trials import TRIALS as UNTRAINED
 from .method_trials import Better, Trial, draw_cast
@@ -184,7 +185,7 @@ def write_methods(
     written[1].write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     for found in outcomes:
         if isinstance(found, Outcome):
-            path = folder / (found.name.replace(" ", "-").replace("'", "").lower() + ".png")
+            path = folder / sheet_name(found.name)
             sheet(found.clips).save(path)
             written.append(path)
     return written

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mpvg_core.backbone.load import load_backbone, model_limits
 from mpvg_core.diffusion.guidance import HistoryGuidance
+from mpvg_core.errors import InputError
 from mpvg_core.film.settings import FilmSettings
 from mpvg_core.pocket.figures import average
 from mpvg_core.pocket.method_bench import TRIALS, LeftOut, Outcome, methods_table, run_methods, write_methods
-from mpvg_core.pocket.method_memory import footprints, memory_table
+from mpvg_core.pocket.method_memory import Footprint, footprints, memory_table
+from mpvg_core.pocket.method_page import copy_sheets, filled, sentence, slots
 from mpvg_core.pocket.method_trials import BORDERS, LONG, difference, draw_cast, kept_look, seam
 from mpvg_core.pocket.world import FRAMES, PLACES, Look, draw_scene
 from mpvg_core.storyboard.method import METHODS
@@ -179,3 +183,44 @@ def test_memory_in_windows_is_that_of_one_clip_whatever_the_length_and_calls_gro
     assert [found.windows for found in windows] == [3, 7]
     assert whole[1].peak - whole[1].long > 3 * rests[0]  # the figure would tell
     assert "| 81 frames | in windows | 7 |" in memory_table([one, *longer])
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
+
+
+def test_the_page_has_a_place_for_every_method_once_and_for_nothing_else():
+    assert sorted(slots(PAGE.read_text("utf-8"))) == sorted(["table", "memory", *NAMES])
+
+
+def test_a_bench_fills_the_page_again_and_again_and_leaves_the_rest_alone(tmp_path):
+    page = "# A\n\n<!-- figure: a method -->\nold\n<!-- end -->\n\nprose\n\n<!-- table -->\nold\n<!-- end -->\n"
+    page += "<!-- memory -->\nold\n<!-- end -->\n<!-- figure: other -->\nold\n<!-- end -->\n"
+    about = {"model": "pocket", "fingerprint": "0" * 64, "seeds": 3, "steps": 4, "dtype": "float32"}
+    about |= {"text_scale": 1.0, "scheduler": "dpm"}
+    found = [outcome([0.4, 0.5, 0.45]), LeftOut("other", "no adapter: x.safetensors does not lie with the model")]
+    write_methods(found, tmp_path, about, [Footprint("in windows", 41, 100, 10, 3)])
+    new = filled(page, tmp_path, "sheets")
+    assert filled(new, tmp_path, "sheets") == new
+    assert "old" not in new and new.count("prose") == 1 and new.startswith("# A\n")
+    assert "change +0.450 ± 0.057 over 3 seeds, more than the spread of runs" in new
+    assert "place 1.00 → 1.00, calls 8 → 12" in new
+    assert "sheets/a-method.png" in new and "sheets/other.png" not in new
+    assert "*Not measured: no adapter: x.safetensors does not lie with the model.*" in new
+    assert "| 41 frames | in windows | 3 |" in new
+    [copied] = copy_sheets(page, tmp_path, tmp_path / "sheets")
+    with Image.open(copied) as sheet:
+        assert sheet.height == 128 and len(sheet.getcolors()) <= 128
+
+
+def test_a_method_that_does_not_move_its_figure_is_said_to(tmp_path):
+    write_methods([outcome([0.9, -0.8, 0.3])], tmp_path, {})
+    row = json.loads((tmp_path / "figures.json").read_text())["methods"]["a method"]
+    assert "**not beyond the spread of runs**" in sentence(row)
+
+
+def test_a_page_with_a_method_that_was_not_tried_and_a_folder_without_a_bench_are_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no bench of methods"):
+        filled("", tmp_path)
+    write_methods([outcome([0.4, 0.5])], tmp_path, {})
+    with pytest.raises(InputError, match="method 'levitation': the bench did not try it"):
+        filled("<!-- figure: levitation -->\n\n<!-- end -->", tmp_path)
