@@ -47,7 +47,7 @@ Takes = io.Custom("MPVG_TAKES")
 MethodsSocket = io.Custom("MPVG_METHODS")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FilmModel:
     """MPVG_MODEL: a model with its history adapter, and the host's hold on its weights.
 
@@ -62,6 +62,10 @@ class FilmModel:
     text_scale: float
     history_scale: float
     scheduler: str
+
+    def __repr__(self) -> str:
+        """The host writes a failed node's inputs into its report: the name says more there than every layer."""
+        return f"FilmModel({self.backbone.name!r}, {self.backbone.dtype}, {self.backbone.device})"
 
     def noise_scheduler(self, wanted: str) -> str:
         """The scheduler that a widget asks for: `ddim` or `dpm`."""
