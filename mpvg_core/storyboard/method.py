@@ -40,6 +40,12 @@ def _interval(value: Any) -> Any:
     return value
 
 
+def _switch(value: Any) -> Any:
+    """`on` and `off` are words in our YAML, as methods themselves are switched."""
+    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
+Switch = Annotated[bool, Strict(), BeforeValidator(_switch)]
 Interval = Annotated[tuple[Part, Part], BeforeValidator(_interval), PlainSerializer(list)]
 
 
@@ -75,7 +81,7 @@ class Windows(Settings):
     overlap: Annotated[int, Strict(), Field(ge=0, le=1000)] | None = None
     weights: Literal["pyramid", "flat"] = "pyramid"
     between: Literal["nearest", "blend"] = "nearest"
-    freenoise: Annotated[bool, Strict()] = True
+    freenoise: Switch = True
 
 
 class _OfShot(Settings):
@@ -223,7 +229,7 @@ class Control(Settings):
 
     video: File | None = None
     shot: Name | None = None
-    edges: Annotated[bool, Strict()] = False
+    edges: Switch = False
     strength: Part = 1.0
     scale: Annotated[float, Field(ge=0, le=20)] = 1.0
     interval: Interval = (0.0, 1.0)

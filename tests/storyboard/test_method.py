@@ -51,6 +51,14 @@ def test_a_method_is_written_by_name_by_its_main_number_or_with_its_settings():
     assert whole.chosen == {"windows": Windows(overlap=2, weights="flat")}
 
 
+@pytest.mark.parametrize(("word", "meant"), [("on", True), ("off", False), ("true", True), ('"off"', False)])
+def test_what_a_method_switches_is_on_or_off_as_the_page_of_the_format_writes_it(word, meant):
+    methods = f"{{windows: {{freenoise: {word}}}, control: {{shot: a, edges: {word}}}}}"
+    board = board_of(f"shots:\n- {{prompt: A., name: a}}\n- {{prompt: B., method: {methods}}}\n")
+    assert board.shots[1].method.windows.freenoise is meant and board.shots[1].method.control.edges is meant
+    assert parse_storyboard(dump_storyboard(board)) == board
+
+
 def test_a_board_with_methods_is_dumped_and_read_back():
     board = board_of(
         "method: {keep_look: 0.5}\nshots:\n- {prompt: A., name: a}\n"
@@ -101,6 +109,7 @@ def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
         ("shots: [{prompt: A., method: regions}]", "method regions without a layout"),
         ("shots: [{prompt: A., method: control}]", "method control without a layout"),
         ("shots: [A., {prompt: B., method: {control: {shot: shot 1, video: a.mp4}}}]", "control has two clips"),
+        ("shots: [A., {prompt: B., method: {control: {shot: shot 1, edges: some}}}]", "'edges' is 'some'"),
         ("shots: [A., {prompt: B., method: {one_shot: {}}}]", "'tuning' is missing"),
         ("shots: [{prompt: A., frames: 17, method: {infill: {keys: 4}}}]", "infill with 4 keys of a clip of 17 frames"),
         ("shots: [{prompt: A., method: {infill: 1, moving_noise: [[0, 0], [8, 0]]}}]", "in a shot that infill makes"),
