@@ -8,6 +8,7 @@ lacks. Colour: a vote of pixels. Shape: correlation with drawn bodies of many si
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,6 +38,7 @@ _FAVOUR = (
 _SHOWN = 0.25  # share of all coloured pixels in the frames that show an actor: near ones count more than far ones
 _LEAST_PIXELS = 12
 _WIDEST = 40
+_THIN = 2  # columns of little colour within one body; between two bodies are columns of none
 _RAISED = (
     0.4  # dark pixels above the right shoulder per pixel of radius: arms alike stay below 0.3, waving ones above 0.5
 )
@@ -142,8 +144,12 @@ def _find_actors(ink: _Ink, frames: int) -> np.ndarray:
 
 
 def _runs(row: np.ndarray) -> list[float]:
-    """Centres of mass of the runs of coloured columns that can be a body."""
+    """Centres of mass of the runs of coloured columns that can be a body; a star's points hang on by thin ones."""
     active = row >= max(2.0, 0.25 * row.max())
+    inside = np.flatnonzero(active)
+    for left, right in pairwise(inside):
+        if right - left <= _THIN + 1 and row[left + 1 : right].all():
+            active[left:right] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     runs = [(int(start), int(end), int(row[start:end].sum())) for start, end in edges.reshape(-1, 2)]
     largest = max((mass for _, _, mass in runs), default=0)
@@ -169,7 +175,8 @@ def _read_actor(ink: _Ink, centres: np.ndarray, index: int) -> ActorReading | No
     x, y, mass = centroids(shares[..., 0])
     raised = _raised_arm(shares[..., 1], x, y, count)
     motion, error = _read_motion(np.stack([x, y, 0.5 * np.log(mass)], axis=-1), mass, count, raised)
-    shape, match = _read_shape(shares, mass, bodies(min(count, 3), colour), poses(motion, frames))
+    inside = np.clip(np.minimum(x, SIZE - 1 - x) / RADIUS[min(count, 3)], 0.05, 1)  # less of a body cut off by the edge
+    shape, match = _read_shape(shares, inside * mass, bodies(min(count, 3), colour), poses(motion, frames))
     share = float(votes[colour] / votes.sum())
     return ActorReading(list(COLOURS)[colour], shape, motion, float(x @ mass / mass.sum()), share, match, error)
 
@@ -182,11 +189,14 @@ def _heights(ink: _Ink, body: np.ndarray, frames: int) -> np.ndarray:
     return np.interp(np.arange(frames), seen, height)
 
 
-def _read_shape(shares: np.ndarray, mass: np.ndarray, drawn: np.ndarray, fits: np.ndarray) -> tuple[str, float]:
-    """The shape whose `drawn` bodies [4, K, P] match best, among the poses that `fits` [T, K] allows in each frame."""
+def _read_shape(shares: np.ndarray, shown: np.ndarray, drawn: np.ndarray, fits: np.ndarray) -> tuple[str, float]:
+    """The shape whose `drawn` bodies [4, K, P] match best, among the poses that `fits` [T, K] allows in each frame.
+
+    shown [T]: how much of the body each frame shows.
+    """
     seen = standardised(patches(soften(shares)))
     matches = np.stack([np.where(fits, seen @ body.T, -1).max(1) for body in drawn])  # (4, T)
-    weight = mass * np.exp(6 * matches.max(0))  # sharp frames tell more than smeared ones
+    weight = shown**2 * np.exp(6 * matches.max(0))  # large and sharp bodies tell more than small and smeared ones
     match = matches @ (weight / weight.sum())
     best = int(match.argmax())
     return SHAPES[best], float(match[best])
