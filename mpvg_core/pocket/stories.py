@@ -11,7 +11,6 @@ import torch
 from .batches import DrawnBatches, actor_share, as_pixels, training_seed
 from .language import tell
 from .latents import LatentBasis
-from .remembered import FilmedStories
 from .world import COLOURS, PLACES, SHAPES, Look, Scene, draw_scene, draw_story
 
 
@@ -27,42 +26,25 @@ class StoryBatches(DrawnBatches):
     """Batches of shots to be made from the earlier shots of their story.
 
     A story of S + 1 shots gives S samples: its second shot from its first, and so on. `batch` is a multiple of S.
-    Half of the stories are drawn from `filmed`, if given: what they remember was generated.
-    past [N, S, F, 16, h, w] of N = batch / S stories: the earlier shots as they are remembered; clips
-    [N, S + 1, F, 16, h, w]; latents [batch, F, 16, h, w] and actors of the shots to be made; for each sample `prompts`:
-    those of the earlier shots and, last, its own; `scenes` likewise; looks [batch, 3] the numbers of the looks of
-    actors 1 to 3.
+    clips [N, S + 1, F, 16, h, w] of N = batch / S stories; past [N, S, F, 16, h, w], their earlier shots; latents
+    [batch, F, 16, h, w] and actors of the shots to be made; for each sample `prompts`: those of the earlier shots and,
+    last, its own; `scenes` likewise; looks [batch, 3] the numbers of the looks of actors 1 to 3.
     """
 
     stream = 2
 
-    def __init__(
-        self,
-        basis: LatentBasis,
-        batch: int,
-        *,
-        most_past: int = 4,
-        seed: int = 0,
-        skip: int = 0,
-        filmed: FilmedStories | None = None,
-    ) -> None:
+    def __init__(self, basis: LatentBasis, batch: int, *, most_past: int = 4, seed: int = 0, skip: int = 0) -> None:
         if batch % most_past:
             raise ValueError(f"a batch of {batch} is no multiple of the {most_past} samples of a story")
         super().__init__(basis, batch, seed=seed, skip=skip)
-        self.most_past, self.filmed = most_past, filmed
+        self.most_past = most_past
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        clips, past, actors, prompts, looks, scenes = [], [], [], [], [], []
+        clips, actors, prompts, looks, scenes = [], [], [], [], []
         for _ in range(self.batch // self.most_past):
-            seed, number = training_seed(rng), -1
-            if self.filmed is not None and rng.random() < 0.5:
-                number = int(rng.integers(len(self.filmed.seeds)))
-                seed = self.filmed.seeds[number]
-            story = draw_story(seed, shots=self.most_past + 1)
+            story = draw_story(training_seed(rng), shots=self.most_past + 1)
             drawn = np.stack([draw_scene(scene) for scene in story.scenes])
             clips.append(self.basis.encode(as_pixels(drawn)))
-            own = clips[-1][:-1]
-            past.append(own if number < 0 or self.filmed is None else self.filmed.clips[number].to(own))
             words = [_tell(scene, rng) for scene in story.scenes]
             for shot in range(1, self.most_past + 1):
                 actors.append(torch.from_numpy(actor_share(drawn[shot], story.scenes[shot])))
@@ -72,7 +54,7 @@ class StoryBatches(DrawnBatches):
         stories = torch.stack(clips)
         return {
             "clips": stories,
-            "past": torch.stack(past),
+            "past": stories[:, :-1],
             "latents": stories[:, 1:].flatten(0, 1),
             "actors": torch.stack(actors),
             "prompts": prompts,
