@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,8 @@ TEXT_DROPOUT = 0.1
 BINDING = 0.3  # weight of the loss that teaches the text encoder whose words are whose, and where in the picture
 ATTENDING = 0.2  # weight of the loss that teaches the transformer to look there
 BINDING_BLOCKS = (1, 3)
-ACTOR_WEIGHT = 4.0
+ACTOR_WEIGHT = 8.0  # the places are learned soon, the shapes of bodies late
+TEXT_UNTIL = 0.8  # of the steps train the text encoder: from then on words mean what an adapter may already learn from
 MAX_LOSS_WEIGHT = 5.0
 CPU = torch.device("cpu")
 WHOLE_FROM = 0.95  # until this part of the steps, each step computes a part of the video tokens
@@ -125,6 +126,26 @@ def token_subset(generator: torch.Generator) -> torch.Tensor:
     return kept.flatten().nonzero().flatten()
 
 
+def new_base(device: torch.device = CPU) -> dict[str, nn.Module]:
+    """What `train_base` trains, with random weights; the word reader serves the training alone."""
+    return {
+        "transformer": new_transformer(TRANSFORMER).to(device),
+        "text_encoder": new_text_encoder({**TEXT_ENCODER, "vocab_size": len(tokenizer())}).to(device),
+        "reader": new_word_reader(TEXT_ENCODER["d_model"]).to(device),
+    }
+
+
+def open_run(folder: Path, modules: Mapping[str, nn.Module], *, seed: int = 0, save_every: int = 200) -> Run:
+    """The run of `train_base`, at its newest checkpoint."""
+    optimisers = Optimisers(
+        modules,
+        matrix_lr=2e-3,
+        other_lr=1e-3,
+        outer=("shared", "patch_embed", "proj_out", "time_embedding", "relative_attention", "reader"),
+    )
+    return Run(folder, modules, optimisers, decay=0.99, seed=seed, save_every=save_every)
+
+
 def train_base(
     folder: Path,
     basis: LatentBasis,
@@ -138,23 +159,10 @@ def train_base(
 ) -> dict[str, nn.Module]:
     """Trains to `steps` in all, resuming from the folder's checkpoint; returns the averaged modules."""
     torch.manual_seed(seed)
-    words = tokenizer()
-    text_encoder = new_text_encoder({**TEXT_ENCODER, "vocab_size": len(words)})
-    transformer = new_transformer(TRANSFORMER)
-    reader = new_word_reader(TEXT_ENCODER["d_model"])
-    modules = {
-        "transformer": transformer.to(device),
-        "text_encoder": text_encoder.to(device),
-        "reader": reader.to(device),
-    }
+    words, modules = tokenizer(), new_base(device)
+    transformer, text_encoder, reader = modules["transformer"], modules["text_encoder"], modules["reader"]
     alphas_cumprod = new_scheduler(SCHEDULER).alphas_cumprod.float()
-    optimisers = Optimisers(
-        modules,
-        matrix_lr=2e-3,
-        other_lr=1e-3,
-        outer=("shared", "patch_embed", "proj_out", "time_embedding", "relative_attention", "reader"),
-    )
-    run = Run(folder, modules, optimisers, decay=0.99, seed=seed, save_every=save_every)
+    run = open_run(folder, modules, seed=seed, save_every=save_every)
     batches = SceneBatches(basis, batch, seed=seed, skip=run.start).ahead(workers)
     running = 0.0
     for step in range(run.start, steps):
@@ -169,9 +177,10 @@ def train_base(
         of_video = video_lanes(sample["actors"], orders, TRANSFORMER["patch_size"])
         of_video = of_video if kept is None else of_video[:, kept]
         with computing(transformer, kept), watched(transformer, BINDING_BLOCKS) as heads:
-            embeds = text_encoder(input_ids=ids).last_hidden_state
+            with torch.set_grad_enabled(step < TEXT_UNTIL * steps):
+                embeds = text_encoder(input_ids=ids).last_hidden_state
+                binding = word_loss(reader, of_words, word_owners(pieces), embeds)
             output = transformer(noised.noisy, embeds, noised.timesteps, return_dict=False)[0]
-            binding = word_loss(reader, of_words, word_owners(pieces), embeds)
         looks = torch.where(look_words(pieces), of_words, -1)
         attending = attention_binding_loss(heads, looks.to(device), of_video.to(device))
         losses = noised.error(output, noised.latents, sample["actors"].to(device), kept)

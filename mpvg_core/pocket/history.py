@@ -41,7 +41,6 @@ from .base import (
 from .batches import FIRST_TRAINING_SEED
 from .language import MAX_TOKENS, actor_of_token, tell, told_places
 from .latents import CHANNELS, LatentBasis
-from .remembered import FilmedStories
 from .stories import StoryBatches, Told, place_number
 from .world import COLOURS, PLACES, SHAPES, draw_story
 
@@ -286,6 +285,18 @@ def compact_tokens(tokens: Tensor, served: Tensor) -> tuple[Tensor, Tensor]:
     return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2])), served.gather(1, order)
 
 
+def open_run(
+    folder: Path, adapter: HistoryAdapter, probes: Probes, *, seed: int = 0, save_every: int = 100
+) -> tuple[Run, Teacher]:
+    """The run of `train_history`, at its newest checkpoint, and the teacher that follows it."""
+    modules: dict[str, nn.Module] = {"adapter": adapter, "probes": probes}
+    teacher = Teacher(adapter.extractor)
+    optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=1e-3, outer=("probes", "age", "place", "position.0"))
+    followers = {"teacher": teacher.extractor}
+    run = Run(folder, modules, optimisers, decay=0.995, seed=seed, save_every=save_every, followers=followers)
+    return run, teacher
+
+
 def train_history(
     folder: Path,
     base: Mapping[str, nn.Module],
@@ -295,7 +306,6 @@ def train_history(
     steps: int,
     batch: int = 40,
     seed: int = 0,
-    filmed: FilmedStories | None = None,
     workers: int = 1,
     save_every: int = 100,
     device: torch.device = CPU,
@@ -309,20 +319,9 @@ def train_history(
     reader = StoryReader(base, shots=4)
     transformer = transformer.to(device)
     adapter, probes = new_adapter(reader.space, reader.selection).to(device), Probes().to(device)
-    modules: dict[str, nn.Module] = {"adapter": adapter, "probes": probes}
-    teacher = Teacher(adapter.extractor)
-    optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=1e-3, outer=("probes", "age", "place", "position.0"))
+    run, teacher = open_run(folder, adapter, probes, seed=seed, save_every=save_every)
     alphas_cumprod = new_scheduler(SCHEDULER).alphas_cumprod.float()
-    run = Run(
-        folder,
-        modules,
-        optimisers,
-        decay=0.995,
-        seed=seed,
-        save_every=save_every,
-        followers={"teacher": teacher.extractor},
-    )
-    stories = StoryBatches(basis, batch, seed=seed, skip=run.start, filmed=filmed).ahead(workers)
+    stories = StoryBatches(basis, batch, seed=seed, skip=run.start).ahead(workers)
     for step in range(run.start, steps):
         generator = run.generator(step)
         drawn = next(stories)
@@ -349,7 +348,7 @@ def train_history(
         if step % 20 == 0:
             run.journal.log(step=step, **report)
         run.save_if_due(step, steps)
-    run.average.copy_to(modules)
+    run.average.copy_to(run.modules)
     return adapter
 
 

@@ -1,9 +1,9 @@
 """The recipe: everything the pocket model is, trained from nothing, in pieces that resume after a kill.
 
-    python -m mpvg_core.pocket.recipe all|basis|base|autoencoder|history|export [--runs DIR] [--steps N] …
+    python -m mpvg_core.pocket.recipe all|basis|base|autoencoder|history|export|unpack [--runs DIR] [--steps N] …
 
 `base` and `autoencoder` need only the basis, so they may run side by side; `history` needs the base. `all` is `make
-pocket`.
+pocket`. `unpack` is for going on from a model that was exported: it turns its weights back into checkpoints.
 """
 
 from __future__ import annotations
@@ -19,26 +19,25 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..backbone.construct import new_scheduler, new_text_encoder, new_transformer, new_vae, save_folder
+from ..backbone.construct import new_scheduler, new_vae, save_folder
 from ..backbone.folder import ADAPTER_FILE, DEFAULTS_FILE
 from ..history.adapter import save_adapter
 from .autoencoder import VAE, train_autoencoder
-from .base import SCHEDULER, TEXT_ENCODER, TRANSFORMER, tokenizer, train_base
+from .base import SCHEDULER, new_base, tokenizer, train_base
 from .batches import FIRST_TRAINING_SEED
 from .history import Probes, new_adapter, story_space, train_history
 from .latents import LatentBasis, fit_basis
-from .remembered import film_stories
+from .unpack import BASIS_FILE, LOGS, STEPS_FILE, unpack
 from .world import draw_scene, draw_story
 
-BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 6400, 1000, 500, 1300
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 8000, 1000, 500, 1300
 BASIS_CLIPS = 400
-FILMED_STORIES = 300
 DEFAULTS = {"steps": 16, "text_scale": 1.0, "history_scale": 4.0, "scheduler": "dpm"}
 
 
 def load_basis(runs: Path) -> LatentBasis:
     """The latent space of this run: fitted once, then read from the runs' folder."""
-    file = runs / "basis.safetensors"
+    file = runs / BASIS_FILE
     if not file.exists():
         runs.mkdir(parents=True, exist_ok=True)
         seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + BASIS_CLIPS)
@@ -49,10 +48,8 @@ def load_basis(runs: Path) -> LatentBasis:
 
 def averaged_base(runs: Path) -> dict[str, nn.Module]:
     """Transformer and text encoder of the base run's newest checkpoint, averaged over its steps."""
-    modules = {
-        "transformer": new_transformer(TRANSFORMER),
-        "text_encoder": new_text_encoder({**TEXT_ENCODER, "vocab_size": len(tokenizer())}),
-    }
+    modules = new_base()
+    del modules["reader"]
     return _averaged(modules, runs / "base")
 
 
@@ -70,11 +67,14 @@ def export(runs: Path, out: Path) -> None:
     base = averaged_base(runs)
     vae = _averaged({"vae": new_vae(VAE)}, runs / "autoencoder")["vae"]
     save_folder(out, vae=vae, tokenizer=tokenizer(), scheduler=new_scheduler(SCHEDULER), **base)
+    (out / LOGS).mkdir(exist_ok=True)
+    steps = {}
     for piece in ("base", "autoencoder", "history"):
-        log = runs / piece / "log.jsonl"
-        if log.exists():
-            (out / "logs").mkdir(exist_ok=True)
-            shutil.copyfile(log, out / "logs" / f"{piece}.jsonl")
+        if (runs / piece / "checkpoint.pt").exists():
+            steps[piece] = torch.load(runs / piece / "checkpoint.pt", weights_only=True)["step"]
+            shutil.copyfile(runs / piece / "log.jsonl", out / LOGS / f"{piece}.jsonl")
+    (out / LOGS / STEPS_FILE).write_text(json.dumps(steps) + "\n", encoding="utf-8")
+    shutil.copyfile(runs / BASIS_FILE, out / BASIS_FILE)
     (out / DEFAULTS_FILE).write_text(json.dumps(DEFAULTS, indent=2) + "\n", encoding="utf-8")
     if (runs / "history" / "checkpoint.pt").exists():
         adapter = new_adapter(*story_space(base["text_encoder"]))
@@ -90,12 +90,10 @@ def train(piece: str, runs: Path, *, steps: int | None, workers: int, device: to
     elif piece == "autoencoder":
         train_autoencoder(runs / piece, basis, steps=steps or AUTOENCODER_STEPS, device=device)
     elif piece == "history":
-        base = averaged_base(runs)
         train_history(
             runs / piece,
-            base,
+            averaged_base(runs),
             basis,
-            filmed=film_stories(runs / "filmed.safetensors", base, basis, stories=FILMED_STORIES, device=device),
             seeing_steps=SEEING_STEPS,
             steps=steps or HISTORY_STEPS,
             workers=workers,
@@ -128,9 +126,11 @@ def _train_beside(piece: str, runs: Path, device: torch.device) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("piece", choices=["basis", "base", "autoencoder", "history", "export", "all"])
+    parser.add_argument("piece", choices=["basis", "base", "autoencoder", "history", "export", "unpack", "all"])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights", help="of export")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "weights", help="of export, and read by unpack"
+    )
     parser.add_argument("--steps", type=int, help="of one piece, in all, those before a resume included")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     parser.add_argument("--threads", type=int, default=2)
@@ -138,7 +138,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     runs, device = options.runs, torch.device(options.device)
-    if options.piece == "basis":
+    if options.piece == "unpack":
+        unpack(options.out, runs)
+    elif options.piece == "basis":
         load_basis(runs)
     elif options.piece == "all":
         train_all(runs, workers=options.workers, device=device)

@@ -64,16 +64,20 @@ class Run:
         """Writes a checkpoint after every `save_every` steps and after the last one; tells whether it did."""
         if (step + 1) % self.save_every and step + 1 != steps:
             return False
+        self.save(step + 1)
+        return True
+
+    def save(self, steps: int) -> None:
+        """Writes a checkpoint as of `steps` steps made."""
         self.journal.save(
             {
-                "step": step + 1,
+                "step": steps,
                 "modules": {name: module.state_dict() for name, module in self.modules.items()},
                 "followers": {name: module.state_dict() for name, module in self.followers.items()},
                 "optimisers": self.optimisers.state_dict(),
                 "average": self.average.shadow,
             }
         )
-        return True
 
 
 Kind = TypeVar("Kind")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mpvg_core.backbone.load import load_backbone
 from mpvg_core.diffusion.guidance import HistoryGuidance
@@ -16,6 +17,7 @@ from mpvg_core.pocket.base import train_base
 from mpvg_core.pocket.bench import PAIR, cast_story
 from mpvg_core.pocket.filming import Studio, Variant, every_token
 from mpvg_core.pocket.history import train_history
+from mpvg_core.pocket.unpack import unpack
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,8 @@ def test_what_the_recipe_exports_films_and_remembers(folder: Path) -> None:
 
 
 def test_logs_lie_beside_the_weights(folder: Path) -> None:
-    assert {file.name for file in (folder / "logs").iterdir()} == {"autoencoder.jsonl", "base.jsonl", "history.jsonl"}
+    logs = {"autoencoder.jsonl", "base.jsonl", "history.jsonl", "steps.json"}
+    assert {file.name for file in (folder / "logs").iterdir()} == logs
 
 
 def test_a_second_run_of_a_finished_piece_trains_nothing(folder: Path) -> None:
@@ -61,3 +64,33 @@ def test_a_second_run_of_a_finished_piece_trains_nothing(folder: Path) -> None:
     before = (runs / "base" / "checkpoint.pt").stat().st_mtime_ns
     train_base(runs / "base", recipe.load_basis(runs), steps=2, batch=4, workers=0)
     assert (runs / "base" / "checkpoint.pt").stat().st_mtime_ns == before
+
+
+def test_training_goes_on_from_an_exported_model(folder: Path, tmp_path: Path) -> None:
+    """In the same latent space, with the same weights, at the step where it stopped."""
+    unpack(folder, tmp_path)
+    assert recipe.load_basis(tmp_path).state().keys() == recipe.load_basis(folder.parent).state().keys()
+    for key, value in recipe.load_basis(tmp_path).state().items():
+        assert torch.equal(value, recipe.load_basis(folder.parent).state()[key])
+    own, unpacked = recipe.averaged_base(folder.parent), recipe.averaged_base(tmp_path)
+    for name, module in own.items():
+        for (key, a), b in zip(module.named_parameters(), unpacked[name].parameters(), strict=True):
+            torch.testing.assert_close(b, a, rtol=1e-3, atol=1e-4, msg=f"{name}.{key}")
+    train_base(tmp_path / "base", recipe.load_basis(tmp_path), steps=3, batch=4, workers=0)
+    lines = (tmp_path / "base" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1  # step 0, from the model's log: it went on at step 2 and logs every twentieth
+    assert torch.load(tmp_path / "base" / "checkpoint.pt", weights_only=True)["step"] == 3
+    adapter = torch.load(tmp_path / "history" / "checkpoint.pt", weights_only=True)
+    assert adapter["step"] == 2
+    torch.testing.assert_close(
+        adapter["modules"]["adapter"]["extractor.age.weight"].half(),
+        load_file(folder / "history_adapter.safetensors")["extractor.age.weight"],
+    )
+
+
+def test_unpacking_replaces_no_checkpoint(folder: Path, tmp_path: Path) -> None:
+    unpack(folder, tmp_path)
+    before = (tmp_path / "base" / "checkpoint.pt").read_bytes()
+    with pytest.raises(FileExistsError, match="--runs"):
+        unpack(folder, tmp_path)
+    assert (tmp_path / "base" / "checkpoint.pt").read_bytes() == before
