@@ -22,6 +22,7 @@ Out = Annotated[Path, typer.Option(metavar="DIR", help="Where table, sheets and 
 Adapter = Annotated[Path | None, typer.Option(metavar="FILE", help="The history adapter; by default the model's own.")]
 Actors = Annotated[int, typer.Option(min=2, help="Actors behind each figure.")]
 LongShots = Annotated[int, typer.Option(min=2, max=16, help="Shots of the long films (a trial may take fewer).")]
+Variants = Annotated[bool, typer.Option(help="Film the third shot in every other way too: without history and so on.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps a shot.")]
 TextScale = Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")]
 Scheduler = Annotated[
@@ -42,6 +43,7 @@ def history(
     out: Out = Path("out/bench-history"),
     actors: Actors = 200,
     long_shots: LongShots = 16,
+    variants: Variants = True,
     steps: Steps = None,
     text_scale: TextScale = None,
     history_scale: HistoryScale = None,
@@ -53,7 +55,7 @@ def history(
     from ..pocket.report import table
 
     defaults = _defaults(model, steps, text_scale, history_scale, scheduler)
-    bench = _measured(model, adapter, out, actors, long_shots, defaults, dtype, threads)
+    bench = _measured(model, adapter, out, actors, long_shots, variants, defaults, dtype, threads)
     typer.echo(table(bench.rows))
 
 
@@ -201,7 +203,7 @@ def evaluate(
     from ..pocket.evaluate import judged
     from ..pocket.sharpness import reconstruction_psnr
 
-    bench = _measured("pocket", None, out, actors, long_shots, _defaults("pocket"), dtype, threads)
+    bench = _measured("pocket", None, out, actors, long_shots, True, _defaults("pocket"), dtype, threads)
     typer.echo(judged(bench.rows))
     with torch.no_grad():
         decibels = reconstruction_psnr(load_backbone("pocket", device="cpu", dtype="float32").vae)
@@ -233,6 +235,7 @@ def _measured(
     out: Path,
     actors: int,
     long_shots: int,
+    variants: bool,
     how: ModelDefaults,
     dtype: str,
     threads: int | None,
@@ -271,6 +274,7 @@ def _measured(
         scheduler=how.scheduler,
         actors=actors,
         long_shots=long_shots,
+        variants=variants,
         report=lambda name: typer.echo(f"filming: {name}", err=True),
     )
     settings = {

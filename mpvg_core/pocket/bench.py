@@ -60,9 +60,13 @@ def run_bench(
     scheduler: str = "ddim",
     actors: int = 200,
     long_shots: int = len(LONG),
+    variants: bool = True,
     report: Callable[[str], None] = lambda _: None,
 ) -> Bench:
-    """Films and reads everything; `actors` a figure, `long_shots` of the long films' 16 (a trial may take fewer)."""
+    """Films and reads everything; `actors` a figure, `long_shots` of the long films' 16 (a trial may take fewer).
+
+    Without `variants` the third shot is filmed in the usual way alone.
+    """
     usual = Variant(guidance, steps, scheduler)
     rows: dict[str, dict[str, Figure]] = {}
     clips: dict[str, list[list[np.ndarray]]] = {}
@@ -91,20 +95,20 @@ def run_bench(
         return shots
 
     third("history on", usual)
-    third("history off", replace(usual, remembers=False, guidance=replace(guidance, history_scale=0.0)))
-    third("all tokens", replace(usual, select=every_token))
-    others = [*films[1:], films[0]]
-    shuffled = third("shuffled history", usual, [_swapped(a, b) for a, b in zip(films, others, strict=True)])
-    taken = [
-        (_lone_look(first), _lone_look(shot)) for first, shot in zip([*firsts[1:], firsts[0]], shuffled, strict=True)
-    ]
-    rows["shuffled history"] |= {f"other's {name}": figure for name, figure in look_figures(taken).items()}
-    for scale in SWEEP:
-        name = f"w2 = {scale:g}"
-        if scale == guidance.history_scale:  # filmed already
-            rows[name], clips[name] = rows["history on"], clips["history on"]
-        else:
-            third(name, replace(usual, guidance=replace(guidance, history_scale=scale)))
+    if variants:
+        third("history off", replace(usual, remembers=False, guidance=replace(guidance, history_scale=0.0)))
+        third("all tokens", replace(usual, select=every_token))
+        others = [*films[1:], films[0]]
+        shuffled = third("shuffled history", usual, [_swapped(a, b) for a, b in zip(films, others, strict=True)])
+        strangers = [*firsts[1:], firsts[0]]
+        taken = [(_lone_look(first), _lone_look(shot)) for first, shot in zip(strangers, shuffled, strict=True)]
+        rows["shuffled history"] |= {f"other's {name}": figure for name, figure in look_figures(taken).items()}
+        for scale in SWEEP:
+            name = f"w2 = {scale:g}"
+            if scale == guidance.history_scale:  # filmed already
+                rows[name], clips[name] = rows["history on"], clips["history on"]
+            else:
+                third(name, replace(usual, guidance=replace(guidance, history_scale=scale)))
 
     report("long films")
     studio.film(films, usual, long_shots - 2)
