@@ -6,11 +6,13 @@ no adversary and no moving target, and the denoiser can be trained at the same t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..backbone.construct import new_vae
 from ..training.optimise import Optimisers, warmup_stable_decay
@@ -40,6 +42,12 @@ def draw_pixels(rng: np.random.Generator, count: int) -> torch.Tensor:
     return as_pixels(np.stack([draw_cut(story.scenes[: 1 + int(rng.random() < CUT)]) for story in stories]))
 
 
+def open_run(folder: Path, modules: Mapping[str, nn.Module], *, seed: int = 0, save_every: int = 100) -> Run:
+    """The run of `train_autoencoder`, at its newest checkpoint."""
+    optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=2e-3, outer=("conv_in", "conv_out", "conv_y", "conv_b"))
+    return Run(folder, modules, optimisers, decay=0.995, seed=seed, save_every=save_every)
+
+
 def train_autoencoder(
     folder: Path,
     basis: LatentBasis,
@@ -59,7 +67,6 @@ def train_autoencoder(
     torch.manual_seed(seed)
     vae: Any = new_vae(VAE).to(device)
     modules = {"vae": vae}
-    optimisers = Optimisers(modules, matrix_lr=2e-3, other_lr=2e-3, outer=("conv_in", "conv_out", "conv_y", "conv_b"))
     with torch.no_grad():
         for name, parameter in vae.named_parameters():
             if name.endswith("conv_y.conv.bias"):
@@ -67,7 +74,7 @@ def train_autoencoder(
     # An error in a latent's channel moves pixels by one over its scale: count it half for itself, half for that.
     importance = basis.scale.pow(-2)
     importance = 0.5 + 0.5 * (importance / importance.mean()).view(1, -1, 1, 1, 1).to(device)
-    run = Run(folder, modules, optimisers, decay=0.995, seed=seed, save_every=save_every)
+    run = open_run(folder, modules, seed=seed, save_every=save_every)
     for step in range(run.start, steps):
         generator = run.generator(step)
         rng = np.random.default_rng([seed, 5, step])

@@ -27,7 +27,7 @@ from .base import SCHEDULER, new_base, tokenizer, train_base
 from .batches import FIRST_TRAINING_SEED
 from .history import Probes, new_adapter, story_space, train_history
 from .latents import LatentBasis, fit_basis
-from .unpack import BASIS_FILE, LOGS, STEPS_FILE, unpack
+from .unpack import BASIS_FILE, LOGS, PIECES, STEPS_FILE, unpack
 from .world import draw_scene, draw_story
 
 BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 8000, 1000, 500, 1300
@@ -69,7 +69,7 @@ def export(runs: Path, out: Path) -> None:
     save_folder(out, vae=vae, tokenizer=tokenizer(), scheduler=new_scheduler(SCHEDULER), **base)
     (out / LOGS).mkdir(exist_ok=True)
     steps = {}
-    for piece in ("base", "autoencoder", "history"):
+    for piece in PIECES:
         if (runs / piece / "checkpoint.pt").exists():
             steps[piece] = torch.load(runs / piece / "checkpoint.pt", weights_only=True)["step"]
             shutil.copyfile(runs / piece / "log.jsonl", out / LOGS / f"{piece}.jsonl")

@@ -13,34 +13,39 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
+from ..backbone.construct import new_vae
 from ..backbone.folder import ADAPTER_FILE
 from ..history.adapter import load_adapter
-from . import base, history
+from . import autoencoder, base, history
 
 BASIS_FILE, STEPS_FILE, LOGS = "basis.safetensors", "steps.json", "logs"
-_PARTS = {
-    "transformer": "transformer/diffusion_pytorch_model.safetensors",
-    "text_encoder": "text_encoder/model.safetensors",
-}
+PIECES = ("base", "autoencoder", "history")
+_TRANSFORMER, _TEXT_ENCODER, _VAE = (
+    "transformer/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+)
 
 
 def unpack(model: Path, runs: Path) -> None:
-    """Checkpoints of the base and of the adapter in `runs`, which must hold none yet, with the basis and the logs.
+    """A checkpoint of each piece in `runs`, which must hold none yet, with the basis and the logs.
 
-    The autoencoder's decoder and encoder are not unpacked: they are trained from the basis alone. Raises
-    FileExistsError rather than replace a checkpoint.
+    Raises FileExistsError rather than replace a checkpoint.
     """
     steps = json.loads((model / LOGS / STEPS_FILE).read_text(encoding="utf-8"))
-    for piece in ("base", "history"):
+    for piece in PIECES:
         if (runs / piece / "checkpoint.pt").exists():
             raise FileExistsError(f"{runs / piece} has a checkpoint: name another folder with --runs")
         (runs / piece).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(model / LOGS / f"{piece}.jsonl", runs / piece / "log.jsonl")
     shutil.copyfile(model / BASIS_FILE, runs / BASIS_FILE)
     modules = base.new_base()
-    for name, file in _PARTS.items():
-        _load(modules[name], model / file)
+    _load(modules["transformer"], model / _TRANSFORMER)
+    _load(modules["text_encoder"], model / _TEXT_ENCODER)
     base.open_run(runs / "base", modules).save(steps["base"])
+    vae = new_vae(autoencoder.VAE)
+    _load(vae, model / _VAE)
+    autoencoder.open_run(runs / "autoencoder", {"vae": vae}).save(steps["autoencoder"])
     adapter = load_adapter(model / ADAPTER_FILE).requires_grad_(True)
     history.open_run(runs / "history", adapter, history.Probes())[0].save(steps["history"])
 

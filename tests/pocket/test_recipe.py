@@ -76,6 +76,10 @@ def test_training_goes_on_from_an_exported_model(folder: Path, tmp_path: Path) -
     for name, module in own.items():
         for (key, a), b in zip(module.named_parameters(), unpacked[name].parameters(), strict=True):
             torch.testing.assert_close(b, a, rtol=1e-3, atol=1e-4, msg=f"{name}.{key}")
+    recipe.export(tmp_path, tmp_path / "model")
+    for part in ("vae", "transformer"):
+        file = f"{part}/diffusion_pytorch_model.safetensors"
+        assert (tmp_path / "model" / file).read_bytes() == (folder / file).read_bytes()
     train_base(tmp_path / "base", recipe.load_basis(tmp_path), steps=3, batch=4, workers=0)
     lines = (tmp_path / "base" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1  # step 0, from the model's log: it went on at step 2 and logs every twentieth
