@@ -22,7 +22,10 @@ Out = Annotated[Path, typer.Option(metavar="DIR", help="Where table, sheets and 
 Adapter = Annotated[Path | None, typer.Option(metavar="FILE", help="The history adapter; by default the model's own.")]
 Actors = Annotated[int, typer.Option(min=2, help="Actors behind each figure.")]
 LongShots = Annotated[int, typer.Option(min=2, max=16, help="Shots of the long films (a trial may take fewer).")]
-Variants = Annotated[bool, typer.Option(help="Film the third shot in every other way too: without history and so on.")]
+EVERY_PART = "pairs,ways,sweep,long"
+Parts = Annotated[
+    str, typer.Option(metavar="NAME,…", help="What is filmed: some of pairs, ways, sweep, long (docs/pocket.md).")
+]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps a shot.")]
 TextScale = Annotated[float | None, typer.Option(help="How strongly the prompt pulls (w1).")]
 Scheduler = Annotated[
@@ -43,7 +46,7 @@ def history(
     out: Out = Path("out/bench-history"),
     actors: Actors = 200,
     long_shots: LongShots = 16,
-    variants: Variants = True,
+    parts: Parts = EVERY_PART,
     steps: Steps = None,
     text_scale: TextScale = None,
     history_scale: HistoryScale = None,
@@ -55,7 +58,7 @@ def history(
     from ..pocket.report import table
 
     defaults = _defaults(model, steps, text_scale, history_scale, scheduler)
-    bench = _measured(model, adapter, out, actors, long_shots, variants, defaults, dtype, threads)
+    bench = _measured(model, adapter, out, actors, long_shots, parts, defaults, dtype, threads)
     typer.echo(table(bench.rows))
 
 
@@ -203,7 +206,8 @@ def evaluate(
     from ..pocket.evaluate import judged
     from ..pocket.sharpness import reconstruction_psnr
 
-    bench = _measured("pocket", None, out, actors, long_shots, True, _defaults("pocket"), dtype, threads)
+    how = _defaults("pocket")
+    bench = _measured("pocket", None, out, actors, long_shots, EVERY_PART, how, dtype, threads)
     typer.echo(judged(bench.rows))
     with torch.no_grad():
         decibels = reconstruction_psnr(load_backbone("pocket", device="cpu", dtype="float32").vae)
@@ -235,7 +239,7 @@ def _measured(
     out: Path,
     actors: int,
     long_shots: int,
-    variants: bool,
+    parts: str,
     how: ModelDefaults,
     dtype: str,
     threads: int | None,
@@ -246,10 +250,13 @@ def _measured(
     from ..diffusion.guidance import HistoryGuidance
     from ..errors import InputError, Problem
     from ..history.adapter import load_adapter, require_fit
-    from ..pocket.bench import run_bench
+    from ..pocket.bench import PARTS, run_bench
     from ..pocket.filming import Studio
     from ..pocket.report import write_report
 
+    chosen = [part.strip() for part in parts.split(",")]
+    if unknown := [part for part in chosen if part not in PARTS]:
+        raise InputError(Problem("--parts", f"there is no part {unknown[0]!r}", f"some of {', '.join(PARTS)}"))
     if threads is not None:
         torch.set_num_threads(threads)
     backbone = load_backbone(model, dtype=dtype)
@@ -274,7 +281,7 @@ def _measured(
         scheduler=how.scheduler,
         actors=actors,
         long_shots=long_shots,
-        variants=variants,
+        parts=chosen,
         report=lambda name: typer.echo(f"filming: {name}", err=True),
     )
     settings = {
@@ -285,6 +292,7 @@ def _measured(
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "actors": actors,
         "long_shots": long_shots,
+        "parts": chosen,
     }
     for file in write_report(bench, out, settings):
         typer.echo(str(file), err=True)

@@ -8,7 +8,7 @@ with the same seeds, in another way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,7 @@ LONG: tuple[tuple[int, ...], ...] = (
     *((A,), (A,), (A,), (B,), (C,), (B, C), (B,), (C,), (B,), (C,)),
     *((A,), (A, B), (A,), (A,), (A,), (A,)),
 )
+PARTS = ("pairs", "ways", "sweep", "long")
 SWEEP = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 FIRST_SEED = 100_000  # held out: training draws from a million on
 
@@ -60,22 +61,26 @@ def run_bench(
     scheduler: str = "ddim",
     actors: int = 200,
     long_shots: int = len(LONG),
-    variants: bool = True,
+    parts: Collection[str] = PARTS,
     report: Callable[[str], None] = lambda _: None,
 ) -> Bench:
     """Films and reads everything; `actors` a figure, `long_shots` of the long films' 16 (a trial may take fewer).
 
-    Without `variants` the third shot is filmed in the usual way alone.
+    parts: "pairs" films of two actors; "ways" the third shot without history, with another's and with all tokens;
+    "sweep" the third shot at each strength of history guidance; "long" the films of 16 shots.
     """
     usual = Variant(guidance, steps, scheduler)
     rows: dict[str, dict[str, Figure]] = {}
     clips: dict[str, list[list[np.ndarray]]] = {}
 
-    pairs = studio.open([cast_story(FIRST_SEED + i, PAIR) for i in range((actors + 1) // 2)])
-    report("two actors")
-    studio.film(pairs, usual, len(PAIR))
-    rows["two actors in shot"] = _later_row(_seen(pairs), len(PAIR))
-    clips["two actors in shot"] = [film.clips for film in pairs[:6]]
+    if "pairs" in parts:
+        pairs = studio.open([cast_story(FIRST_SEED + i, PAIR) for i in range((actors + 1) // 2)])
+        report("two actors")
+        studio.film(pairs, usual, len(PAIR))
+        rows["two actors in shot"] = _later_row(_seen(pairs), len(PAIR))
+        clips["two actors in shot"] = [film.clips for film in pairs[:6]]
+    if not {"ways", "sweep", "long"} & {*parts}:
+        return Bench(rows, clips)
 
     films = studio.open([cast_story(FIRST_SEED + 50_000 + i, LONG) for i in range(actors)])
     report("first shots")
@@ -95,7 +100,7 @@ def run_bench(
         return shots
 
     third("history on", usual)
-    if variants:
+    if "ways" in parts:
         third("history off", replace(usual, remembers=False, guidance=replace(guidance, history_scale=0.0)))
         third("all tokens", replace(usual, select=every_token))
         others = [*films[1:], films[0]]
@@ -103,6 +108,7 @@ def run_bench(
         strangers = [*firsts[1:], firsts[0]]
         taken = [(_lone_look(first), _lone_look(shot)) for first, shot in zip(strangers, shuffled, strict=True)]
         rows["shuffled history"] |= {f"other's {name}": figure for name, figure in look_figures(taken).items()}
+    if "sweep" in parts:
         for scale in SWEEP:
             name = f"w2 = {scale:g}"
             if scale == guidance.history_scale:  # filmed already
@@ -110,15 +116,16 @@ def run_bench(
             else:
                 third(name, replace(usual, guidance=replace(guidance, history_scale=scale)))
 
-    report("long films")
-    studio.film(films, usual, long_shots - 2)
-    seen = _seen(films)
-    everything = [shot for shots in seen for shot in shots]
-    rows["all shots of the long films"] = prompt_figures(everything) | {
-        "moves": average(shot.motion_degree for shot in everything)
-    }
-    rows |= _long_rows(seen, long_shots)
-    clips["long films"] = [film.clips for film in films[:3]]
+    if "long" in parts:
+        report("long films")
+        studio.film(films, usual, long_shots - 2)
+        seen = _seen(films)
+        everything = [shot for shots in seen for shot in shots]
+        rows["all shots of the long films"] = prompt_figures(everything) | {
+            "moves": average(shot.motion_degree for shot in everything)
+        }
+        rows |= _long_rows(seen, long_shots)
+        clips["long films"] = [film.clips for film in films[:3]]
     return Bench(rows, clips)
 
 

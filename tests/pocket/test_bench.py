@@ -126,10 +126,14 @@ def test_all_sixteen_shots_are_filmed_and_the_late_ones_compared_with_the_first(
     assert bench.rows["all shots of the long films"]["place"].n == 48
 
 
-def test_the_other_ways_of_the_third_shot_can_be_left_out(swapped: None) -> None:
-    bench = run_bench(Remembering(), HistoryGuidance(2.0, 2.0), 4, actors=3, long_shots=11, variants=False)
-    assert "history off" not in bench.rows and "w2 = 4" not in bench.rows
-    assert bench.rows["history on"]["colour"].n == bench.rows["last seen 8 shots ago"]["colour"].n == 3
+def test_parts_can_be_left_out(swapped: None) -> None:
+    def part(*names: str, long_shots: int = 3):
+        return run_bench(Remembering(), HistoryGuidance(2.0, 2.0), 4, actors=3, long_shots=long_shots, parts=names).rows
+
+    assert [*part("pairs")] == ["two actors in shot"]
+    assert [*part("ways")] == ["history on", "history off", "all tokens", "shuffled history"]
+    assert [*part("sweep")] == ["history on", *(f"w2 = {scale:g}" for scale in SWEEP)]
+    assert part("long", long_shots=11)["last seen 8 shots ago"]["colour"].n == 3
 
 
 def test_table_sheets_and_json_are_written(swapped: None, tmp_path) -> None:
