@@ -26,12 +26,13 @@ _PROMPT = "Actor 1 is waving on the beach."
 
 
 class LiveBytes(TorchDispatchMode):
-    """The most bytes of storages that calculations keep alive at the same time, and how many of these are of tensors as
-    long as the clip, [B, `frames`, C, h, w]; what was there before is left out, as are buffers within one operation."""
+    """The most bytes of storages that calculations keep alive at the same time, `peak`, and the most beside tensors as
+    long as the clip, [B, `frames`, C, h, w], `work`; what was there before is left out, as are buffers within one
+    operation."""
 
     def __init__(self, frames: int) -> None:
         super().__init__()
-        self.peak = self.long = 0
+        self.peak = self.work = 0
         self._frames = frames
         self._now, self._now_long = 0, 0
         self._users: Counter[int] = Counter()
@@ -49,8 +50,8 @@ class LiveBytes(TorchDispatchMode):
                     self._now_long += size * self._is_long[place]
                 self._users[place] += 1
                 weakref.finalize(tensor, self._released, place, size)
-        if self._now > self.peak:
-            self.peak, self.long = self._now, self._now_long
+        self.peak = max(self.peak, self._now)
+        self.work = max(self.work, self._now - self._now_long)
         return result
 
     def _released(self, place: int, size: int) -> None:
@@ -62,13 +63,13 @@ class LiveBytes(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Footprint:
-    """How a shot of `frames` was denoised: peak bytes of its tensors, how many of them are latents, noise and
-    predictions of the whole length, and in how many windows, each a transformer call of every branch and step."""
+    """How a shot of `frames` was denoised: peak bytes of its tensors, the same without latents, noise and predictions
+    of the whole length, and in how many windows, each a transformer call of every branch and step."""
 
     how: str
     frames: int
     peak: int
-    long: int
+    work: int
     windows: int
 
 
@@ -105,17 +106,15 @@ def _footprint(
     )
     with LiveBytes(count) as live:
         shoot_clip(backbone, request, positive, negative, techniques=techniques)
-    return Footprint(how, frames, live.peak, live.long, len(planned))
+    return Footprint(how, frames, live.peak, live.work, len(planned))
 
 
 def memory_table(found: Sequence[Footprint]) -> str:
-    """Markdown: the peak, what of it grows with the length in any case, and the rest, also beside that of one clip."""
-    lines = ["| a shot of | denoised | windows | peak MiB | latents | the rest | beside one clip |", "|---" * 7 + "|"]
-    own = found[0].peak - found[0].long
+    """Markdown: the peak, and that of the transformer's work alone, also beside that of one clip."""
+    lines = ["| a shot of | denoised | windows | peak MiB | work MiB | beside one clip |", "|---" * 6 + "|"]
     for one in found:
-        rest = one.peak - one.long
         lines.append(
-            f"| {one.frames} frames | {one.how} | {one.windows} | {one.peak / 2**20:.2f} | {one.long / 2**20:.2f} | "
-            f"{rest / 2**20:.2f} | {rest / own:.2f} |"
+            f"| {one.frames} frames | {one.how} | {one.windows} | {one.peak / 2**20:.2f} | {one.work / 2**20:.2f} | "
+            f"{one.work / found[0].work:.2f} |"
         )
     return "\n".join(lines)

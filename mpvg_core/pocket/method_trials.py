@@ -46,8 +46,8 @@ class Trial:
 
     board: the storyboard with the method (True) or without; own: the name of the figure that the method is to move, and
     `better` which way; read: the figures of a board's clips, its own among them. remembers: the shots remember, without
-    the method too. needs: the file beside the model that holds what the method has learned. scheduler: the only one it
-    works with.
+    the method too. needs: the file beside the model that holds what the method has learned. scheduler: the one that
+    it wants: where every step adds noise, what a shot starts from counts less.
     """
 
     name: str
@@ -145,13 +145,22 @@ def _windows(cast: Cast, used: bool) -> Board:
     return board_of({"prompt": cast.prompt(look=cast.look), "frames": LONG, "method": {"windows": how}})
 
 
-def _freenoise(cast: Cast, used: bool) -> Board:
-    return board_of({"prompt": cast.prompt(), "frames": LONG, "method": {"windows": {"freenoise": used}}})
-
-
 def _read_long(cast: Cast, clips: Clips) -> dict[str, float]:
-    borders = {"seam": seam(clips[0], BORDERS), "drift": difference(clips[0][:1], clips[0][-1:])}
-    return {**borders, **shot_figures(cast.scene(), clips[0])}
+    return {"seam": seam(clips[0], BORDERS), **shot_figures(cast.scene(), clips[0])}
+
+
+def _freenoise(cast: Cast, used: bool) -> Board:
+    """Windows that share nothing but, with it, their noise."""
+    how = {"overlap": 0, "weights": "flat", "freenoise": used}
+    return board_of({"prompt": cast.prompt(), "frames": LONG, "method": {"windows": how}})
+
+
+def _read_one_look(cast: Cast, clips: Clips) -> dict[str, float]:
+    """Whether who is there at the end looks as at the beginning; no prompt tells how."""
+    scene, clip = cast.scene(), clips[0]
+    first = look_of(look_at(scene, clip[:FRAMES]), 0)
+    same = 0.0 if first is None else kept_look(scene, clip[-FRAMES:], first)
+    return {"one look": same, **shot_figures(scene, clip)}
 
 
 def _smooth(cast: Cast, used: bool) -> Board:
@@ -210,15 +219,17 @@ def _read_shared_noise(cast: Cast, clips: Clips) -> dict[str, float]:
 
 
 def _background(cast: Cast, used: bool) -> Board:
-    kept = {"strength": 0.6, "foreground": [0.25, 0.2, 0.5, 0.8]}
+    """The second prompt tells another place: of one place the pocket draws one background as it is."""
+    kept = {"strength": 1.0, "foreground": [0.25, 0.2, 0.5, 0.8]}
     return board_of(
-        {"name": "first", "prompt": cast.prompt()}, {"prompt": cast.prompt(), **settings_if(used, same_background=kept)}
+        {"name": "first", "prompt": cast.prompt()},
+        {"prompt": cast.prompt(place=cast.elsewhere), **settings_if(used, same_background=kept)},
     )
 
 
 def _read_background(cast: Cast, clips: Clips) -> dict[str, float]:
     sides = [difference(clips[0], clips[1], part) for part in (slice(0, 12), slice(SIZE - 12, None))]
-    return {"background": sum(sides) / 2, **shot_figures(cast.scene(), clips[1])}
+    return {"background": sum(sides) / 2, "moves": motion_degree(clips[1])}
 
 
 def _moving_noise(cast: Cast, used: bool) -> Board:
@@ -271,13 +282,9 @@ FILLED = 33  # frames, by two clips of 17 between three key frames
 
 def _infill(cast: Cast, used: bool) -> Board:
     if used:
-        return board_of({"prompt": cast.prompt(look=cast.look), "frames": FRAMES, "method": {"infill": {"keys": 3}}})
+        return board_of({"prompt": cast.prompt(), "frames": FRAMES, "method": {"infill": {"keys": 3}}})
     apart = {"overlap": 0, "weights": "flat", "freenoise": False}
-    return board_of({"prompt": cast.prompt(look=cast.look), "frames": FILLED, "method": {"windows": apart}})
-
-
-def _read_infill(cast: Cast, clips: Clips) -> dict[str, float]:
-    return {"seam": seam(clips[0], (16,)), **shot_figures(cast.scene(), clips[0])}
+    return board_of({"prompt": cast.prompt(), "frames": FILLED, "method": {"windows": apart}})
 
 
 def _history_parts(cast: Cast, used: bool) -> Board:
@@ -294,29 +301,34 @@ def _read_history_parts(cast: Cast, clips: Clips) -> dict[str, float]:
     return {"look": kept_look(scene, clips[2], cast.look), **shot_figures(scene, clips[2])}
 
 
+SHORT = 9
+
+
 def _causal(cast: Cast, used: bool) -> Board:
-    return board_of({"prompt": cast.prompt(look=cast.look), **settings_if(used, causal=True)})
+    """A short shot, and a longer one from the same noise."""
+    shot = {"prompt": cast.prompt(look=cast.look), "seed": 7, **settings_if(used, causal=True)}
+    return board_of({**shot, "frames": SHORT}, shot)
 
 
-def _read_plain(cast: Cast, clips: Clips) -> dict[str, float]:
-    return shot_figures(cast.scene(), clips[0])
+def _read_causal(cast: Cast, clips: Clips) -> dict[str, float]:
+    return {"beginning": difference(clips[0], clips[1][:SHORT]), **shot_figures(cast.scene(), clips[1])}
 
 
 TRIALS: tuple[Trial, ...] = (
     Trial("keep the look", "look", "higher", _keep_look, _read_keep_look),
     Trial("co-denoised windows", "seam", "lower", _windows, _read_long),
-    Trial("FreeNoise start", "drift", "lower", _freenoise, _read_long),
+    Trial("FreeNoise start", "one look", "higher", _freenoise, _read_one_look, scheduler="ddim"),
     Trial("smooth transition", "seam", "lower", _smooth, _read_smooth),
-    Trial("coarse to fine", "seam", "lower", _infill, _read_infill),
+    Trial("coarse to fine", "one look", "higher", _infill, _read_one_look),
     Trial("edit by noise", "difference", "lower", _edit("noise", 0.6), _read_edit),
     Trial("edit by inversion", "difference", "lower", _edit("inversion", 0.8), _read_edit, scheduler="ddim"),
     Trial("edit in a mask", "outside", "lower", _mask, _read_mask),
-    Trial("shared noise", "difference", "lower", _shared_noise, _read_shared_noise),
+    Trial("shared noise", "difference", "lower", _shared_noise, _read_shared_noise, scheduler="ddim"),
     Trial("same background", "background", "lower", _background, _read_background),
-    Trial("noise on a path", "path", "higher", _moving_noise, _read_moving),
+    Trial("noise on a path", "path", "higher", _moving_noise, _read_moving, scheduler="ddim"),
     Trial("a place in a box", "box", "lower", _regions, _read_regions),
     Trial("an actor in a box", "away", "lower", _actor_box, _read_actor_box),
     Trial("history parts", "look", "higher", _history_parts, _read_history_parts, remembers=True),
-    Trial("causal attention", "moves", "higher", _causal, _read_plain),
+    Trial("causal attention", "beginning", "lower", _causal, _read_causal, scheduler="ddim"),
 )
 """Every method that needs no training of its own, with the figure that it is to move."""

@@ -178,10 +178,10 @@ def test_a_trial_films_both_boards_of_every_seed_and_counts_calls(backbone):
 def test_memory_in_windows_is_that_of_one_clip_whatever_the_length_and_calls_grow_in_step(backbone):
     one, *longer = footprints(backbone, SETTINGS, (41, 81))
     windows, whole = longer[::2], longer[1::2]
-    rests = [found.peak - found.long for found in (one, *windows)]
-    assert max(rests) < 1.05 * min(rests)
+    works = [found.work for found in (one, *windows)]
+    assert max(works) < 1.05 * min(works)
     assert [found.windows for found in windows] == [3, 7]
-    assert whole[1].peak - whole[1].long > 3 * rests[0]  # the figure would tell
+    assert whole[1].work > 3 * works[0]  # the figure would tell
     assert "| 81 frames | in windows | 7 |" in memory_table([one, *longer])
 
 
