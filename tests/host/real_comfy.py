@@ -33,6 +33,7 @@ import sys
 sys.argv = ["main.py", "--cpu"]
 import comfy.options
 comfy.options.enable_args_parsing()
+import utils.extra_config  # as main.py does, before anything else is called utils
 import server
 import diffusers, imageio_ffmpeg, matplotlib, pydantic, rich, typer
 """
