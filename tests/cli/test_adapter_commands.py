@@ -59,6 +59,15 @@ def test_an_adapter_of_the_model_is_learned_and_a_second_call_goes_on(model, dat
     assert [json.loads(line)["step"] for line in log] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("what", ["control", "cross-shot"])
+def test_activations_that_are_computed_twice_teach_the_same(model, data, tmp_path, what) -> None:
+    for name, word in (("kept", "--no-recompute"), ("twice", "--recompute")):
+        result = train(what, model, data, tmp_path / f"{name}.safetensors", word)
+        assert result.exit_code == 0, result.output
+    kept, twice = (read(what, tmp_path / f"{name}.safetensors") for name in ("kept", "twice"))
+    assert kept.fingerprint == twice.fingerprint
+
+
 @pytest.mark.parametrize(("what", "words"), [("control", ("--rank", 0)), ("cross-shot", ("--seed", 5))])
 def test_a_run_made_of_other_things_is_refused(model, data, tmp_path, what, words) -> None:
     out = tmp_path / "adapter.safetensors"
