@@ -27,6 +27,9 @@ NODE_CLASS_MAPPINGS = {}
 @PromptServer.instance.routes.get("/probe")
 async def probe(request):
     return web.json_response(sorted({name.split(".")[0] for name in sys.modules}))
+@PromptServer.instance.routes.get("/probe/flags")
+async def flags(request):
+    return web.json_response(sorted(PromptServer.instance.prompt_queue.flags))
 """
 IMPORTS = """
 import sys
@@ -145,7 +148,13 @@ class Server:
     def forget(self) -> None:
         """Nothing has been filmed yet: no take on disk, no node's result in memory."""
         shutil.rmtree(self.base / "output" / "mpvg", ignore_errors=True)
-        self.post("/free", {"free_memory": True})
+        self.free(free_memory=True)
+
+    def free(self, **what: bool) -> None:
+        """Free models or memory, and wait until it is begun: a graph queued at once might come before it."""
+        self.post("/free", what)
+        while self.get("/probe/flags"):
+            time.sleep(0.05)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")

@@ -117,7 +117,7 @@ def test_what_was_taken_otherwise_than_written_is_noted_on_the_shot(server: host
 
 def test_a_model_that_gave_way_to_others_films_on_when_it_is_needed_again(server: host.Server) -> None:
     assert server.run(graph(board("gives way", ACTORS[:1]))).filmed == [1]
-    server.post("/free", {"unload_models": True})
+    server.free(unload_models=True)
     assert server.run(graph(board("gives way", ACTORS[:2]))).filmed == [2]
 
 
@@ -126,7 +126,7 @@ def test_a_clip_of_the_sampler_is_found_again_after_everything_in_memory_is_gone
     host.quick(chain, steps=2)
     first = server.run(chain)
     assert first.end == "execution_success"
-    server.post("/free", {"unload_models": True, "free_memory": True})
+    server.free(unload_models=True, free_memory=True)
     again = server.run(chain)
     assert again.end == "execution_success" and [data for data in again.of("executing") if data["node"]]
     assert not again.of("preview"), "nothing is denoised a second time"
