@@ -101,7 +101,8 @@ def run_bench(
 
     third("history on", usual)
     if "ways" in parts:
-        third("history off", replace(usual, remembers=False, guidance=replace(guidance, history_scale=0.0)))
+        off = third("history off", replace(usual, remembers=False, guidance=replace(guidance, history_scale=0.0)))
+        rows["chance"] = _chance(firsts, off)
         third("all tokens", replace(usual, select=every_token))
         others = [*films[1:], films[0]]
         shuffled = third("shuffled history", usual, [_swapped(a, b) for a, b in zip(films, others, strict=True)])
@@ -164,6 +165,15 @@ def _lone_look(shot: Shot) -> Look | None:
 
 def _seen(films: Sequence[Film]) -> list[list[Shot]]:
     return [[look_at(s, clip) for s, clip in zip(film.story.scenes, film.clips, strict=False)] for film in films]
+
+
+def _chance(firsts: Sequence[Shot], thirds: Sequence[Shot]) -> dict[str, Figure]:
+    """How often a film's third shot looks like *another* film's first: what agreement is by chance alone.
+
+    A model that draws some looks more often than others agrees with itself more often than one in so many looks.
+    """
+    first, third = [_lone_look(shot) for shot in firsts], [_lone_look(shot) for shot in thirds]
+    return look_figures((a, b) for i, a in enumerate(first) for j, b in enumerate(third) if i != j)
 
 
 def _swapped(film: Film, other: Film) -> PromptHistory:

@@ -131,7 +131,7 @@ def test_parts_can_be_left_out(swapped: None) -> None:
         return run_bench(Remembering(), HistoryGuidance(2.0, 2.0), 4, actors=3, long_shots=long_shots, parts=names).rows
 
     assert [*part("pairs")] == ["two actors in shot"]
-    assert [*part("ways")] == ["history on", "history off", "all tokens", "shuffled history"]
+    assert [*part("ways")] == ["history on", "history off", "chance", "all tokens", "shuffled history"]
     assert [*part("sweep")] == ["history on", *(f"w2 = {scale:g}" for scale in SWEEP)]
     assert part("long", long_shots=11)["last seen 8 shots ago"]["colour"].n == 3
 
@@ -146,5 +146,14 @@ def test_table_sheets_and_json_are_written(swapped: None, tmp_path) -> None:
 
 def test_a_chance_target_allows_its_interval_and_no_more() -> None:
     off = next(target for target in TARGETS if target.row == "history off" and target.column == "colour")
-    assert off.met(Figure(0.2, 0.05, 200), {})
-    assert not off.met(Figure(0.3, 0.05, 200), {})
+    rows = {"chance": {"colour": Figure(0.25, 0.004, 39_800)}}  # a model that likes some colours better
+    assert off.met(Figure(0.28, 0.05, 200), rows)
+    assert not off.met(Figure(0.31, 0.05, 200), rows)
+    assert not off.met(Figure(1 / 6, 0.05, 200), rows)
+
+
+def test_chance_is_what_a_third_shot_has_in_common_with_other_films(swapped: None) -> None:
+    found = run_bench(Remembering(forgets=True), HistoryGuidance(2.0, 2.0), 4, actors=60, parts=["ways"]).rows["chance"]
+    assert found["colour"].n == 60 * 59
+    assert found["colour"].mean == pytest.approx(1 / 6, abs=0.05)
+    assert found["shape"].mean == pytest.approx(1 / 4, abs=0.05)
