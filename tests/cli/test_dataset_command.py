@@ -134,12 +134,18 @@ def running(tmp_path, jobs):
         (folder / f"{number}.txt").write_text("one\ntwo\nthree\nfour\n", "utf-8")
     words = ["dataset", "build", folder, "--out", tmp_path / "set", "--size", "64x64", "--jobs", jobs]
     command = [sys.executable, "-m", "mpvg_core", *map(str, words)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = None if os.name == "nt" else heed_ctrl_c
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     until = time.monotonic() + 120
     while not clips(tmp_path) and time.monotonic() < until:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     return process, command
+
+
+def heed_ctrl_c():
+    """A shell starts its background commands, tests among them, deaf to it; what they start would be deaf too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def clips(tmp_path):
