@@ -104,7 +104,7 @@ class FilmStoryboard(io.ComfyNode):
         last = takes_in_use(store.folder)
         kept = [names[number - 1] for number in shot_numbers(keep, names, "keep") or ()]
         settings = FilmSettings(
-            steps=steps or model.steps,
+            steps=steps or model.defaults.steps,
             guidance=guidance or model.guidance(),
             scheduler=model.noise_scheduler(scheduler),
             batched=batched,

@@ -69,7 +69,6 @@ class LoadModel(io.ComfyNode):
 
         path = folders.model_path(model)
         folder = find_model(path, without=() if clip is None else ("text_encoder",))
-        defaults = folder.defaults()
         file: Path | None = folder.adapter
         if adapter != BESIDE_MODEL:
             file = None if adapter == NO_ADAPTER else folders.adapter_path(adapter)
@@ -101,10 +100,7 @@ class LoadModel(io.ComfyNode):
                 adapter=history,
                 resident=resident,
                 colours=colours,
-                steps=defaults.steps,
-                text_scale=defaults.text_scale,
-                history_scale=defaults.history_scale,
-                scheduler=defaults.scheduler,
+                defaults=folder.defaults(),
             )
         )
 

@@ -189,7 +189,7 @@ class MultiSceneSampler(io.ComfyNode):
             frames=frames or limits.max_frames,
             width=width or limits.width,
             height=height or limits.height,
-            steps=steps or model.steps,
+            steps=steps or model.defaults.steps,
             scheduler=model.noise_scheduler(scheduler),
             batched=batched,
             guidance=_pulled(guidance or model.guidance(), methods),
@@ -293,7 +293,7 @@ class CoarseToFine(io.ComfyNode):
             frames=1 + times * (coarse.shape[0] - 1),
             width=coarse.shape[3] * side,
             height=coarse.shape[2] * side,
-            steps=steps or model.steps,
+            steps=steps or model.defaults.steps,
             scheduler=model.noise_scheduler(scheduler),
             guidance=guidance or model.guidance(),
         )

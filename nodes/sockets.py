@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..mpvg_core.backbone.cogvideox import CogVideoXBackbone
+    from ..mpvg_core.backbone.folder import ModelDefaults
     from ..mpvg_core.backbone.interface import TextEmbedding
     from ..mpvg_core.backbone.preview import LatentColours
     from ..mpvg_core.diffusion.guidance import HistoryGuidance, Segment
@@ -51,17 +52,14 @@ MethodsSocket = io.Custom("MPVG_METHODS")
 class FilmModel:
     """MPVG_MODEL: a model with its history adapter, and the host's hold on its weights.
 
-    steps, text_scale, history_scale, scheduler: how the model films best unless told otherwise.
+    defaults: how the model films best unless told otherwise.
     """
 
     backbone: CogVideoXBackbone
     adapter: HistoryAdapter | None
     resident: Resident
     colours: LatentColours
-    steps: int
-    text_scale: float
-    history_scale: float
-    scheduler: str
+    defaults: ModelDefaults
 
     def __repr__(self) -> str:
         """The host writes a failed node's inputs into its report: the name says more there than every layer."""
@@ -69,13 +67,11 @@ class FilmModel:
 
     def noise_scheduler(self, wanted: str) -> str:
         """The scheduler that a widget asks for: `ddim` or `dpm`."""
-        return wanted if wanted in ("ddim", "dpm") else self.scheduler
+        return wanted if wanted in ("ddim", "dpm") else self.defaults.scheduler
 
     def guidance(self) -> HistoryGuidance:
         """The model's own scales, where no History CFG is connected."""
-        from ..mpvg_core.diffusion.guidance import HistoryGuidance
-
-        return HistoryGuidance(text_scale=self.text_scale, history_scale=self.history_scale)
+        return self.defaults.guidance()
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, Problem
 from ..storyboard.plan import ModelLimits
-from . import POCKET
+from . import POCKET, POCKET_FOLDER
 from .tokens import TOKENIZER_FILES, Words, load_words
+
+if TYPE_CHECKING:
+    from ..diffusion.guidance import HistoryGuidance
 
 ADAPTER_FILE = "history_adapter.safetensors"
 CONTROL_FILE = "control_adapter.safetensors"
@@ -35,13 +38,29 @@ _CLASSES = {"transformer": "CogVideoXTransformer3DModel", "vae": "AutoencoderKLC
 
 @dataclass(frozen=True)
 class ModelDefaults:
-    """How a model films best unless told otherwise: steps, w1, w2 and the noise scheduler. The values here are
-    CogVideoX's."""
+    """How a model films best unless told otherwise: steps, w1, w2, the part of the way in which w2 counts, and the
+    noise scheduler. The values here are CogVideoX's. Raises ValueError or TypeError for an interval that is none."""
 
     steps: int = 50
     text_scale: float = 6.0
     history_scale: float = 1.0
+    history_interval: tuple[float, float] = (0.0, 1.0)
     scheduler: str = "ddim"
+
+    def __post_init__(self) -> None:
+        start, end = (float(moment) for moment in self.history_interval)
+        if not 0 <= start <= end <= 1:
+            raise ValueError(f"history_interval {self.history_interval} is not 0 <= start <= end <= 1")
+        object.__setattr__(self, "history_interval", (start, end))  # JSON knows lists only
+
+    def told(self, **otherwise: Any) -> ModelDefaults:
+        """The same but for what is said; None says nothing."""
+        return replace(self, **{name: value for name, value in otherwise.items() if value is not None})
+
+    def guidance(self) -> HistoryGuidance:
+        from ..diffusion.guidance import HistoryGuidance
+
+        return HistoryGuidance(self.text_scale, self.history_scale, interval=self.history_interval)
 
 
 @dataclass(frozen=True)
@@ -141,7 +160,7 @@ def find_model(model: str, *, without: Collection[str] = (), control: bool = Fal
     control: it may be a control model, which films nothing without a control clip. Raises InputError that names
     everything missing or unfit.
     """
-    path = Path(__file__).parent.parent / "pocket" / "weights" if model == POCKET else Path(model)
+    path = POCKET_FOLDER if model == POCKET else Path(model)
     if not path.is_dir():
         raise InputError(
             Problem(str(model), "no such model folder", "'pocket' or a folder in diffusers' layout", "check --model")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -152,7 +152,6 @@ def methods(
     import torch
 
     from ..backbone.load import load_backbone
-    from ..diffusion.guidance import HistoryGuidance
     from ..errors import InputError, Problem
     from ..film.settings import FilmSettings
     from ..history.adapter import load_adapter
@@ -167,9 +166,7 @@ def methods(
         torch.set_num_threads(threads)
     backbone = load_backbone(model, dtype=dtype)
     how = _defaults(model, steps, text_scale, scheduler=scheduler)
-    settings = FilmSettings(
-        steps=how.steps, guidance=HistoryGuidance(how.text_scale, how.history_scale), scheduler=how.scheduler
-    )
+    settings = FilmSettings(steps=how.steps, guidance=how.guidance(), scheduler=how.scheduler)
     path = backbone.folder.adapter
     found = run_methods(
         backbone,
@@ -224,13 +221,11 @@ def _defaults(
     """How a model films: as it does best, but for what is said otherwise."""
     from ..backbone.folder import find_model
 
-    said: dict[str, Any] = {
-        "steps": steps,
-        "text_scale": text_scale,
-        "history_scale": history_scale,
-        "scheduler": scheduler,
-    }
-    return replace(find_model(model).defaults(), **{name: value for name, value in said.items() if value is not None})
+    return (
+        find_model(model)
+        .defaults()
+        .told(steps=steps, text_scale=text_scale, history_scale=history_scale, scheduler=scheduler)
+    )
 
 
 def _measured(
@@ -247,7 +242,6 @@ def _measured(
     import torch
 
     from ..backbone.load import load_backbone
-    from ..diffusion.guidance import HistoryGuidance
     from ..errors import InputError, Problem
     from ..history.adapter import load_adapter, require_fit
     from ..pocket.bench import PARTS, run_bench
@@ -276,7 +270,7 @@ def _measured(
     )
     bench = run_bench(
         Studio(backbone, remembering),
-        HistoryGuidance(text_scale=how.text_scale, history_scale=how.history_scale),
+        how.guidance(),
         how.steps,
         scheduler=how.scheduler,
         actors=actors,

@@ -111,16 +111,10 @@ def _settings(
     history_scale: float | None,
     scheduler: str | None,
 ) -> FilmSettings:
-    from ..diffusion.guidance import HistoryGuidance
     from ..film.settings import FilmSettings
 
-    guidance = HistoryGuidance(
-        text_scale=defaults.text_scale if text_scale is None else text_scale,
-        history_scale=defaults.history_scale if history_scale is None else history_scale,
-    )
-    return FilmSettings(
-        steps=defaults.steps if steps is None else steps, guidance=guidance, scheduler=scheduler or defaults.scheduler
-    )
+    how = defaults.told(steps=steps, text_scale=text_scale, history_scale=history_scale, scheduler=scheduler or None)
+    return FilmSettings(steps=how.steps, guidance=how.guidance(), scheduler=how.scheduler)
 
 
 def _lock_last_takes(store: TakeStore, names: list[str]) -> set[str]:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from mpvg_core.backbone.folder import find_model
 from mpvg_core.backbone.load import load_backbone, model_limits
+from mpvg_core.diffusion.guidance import HistoryGuidance
 from mpvg_core.errors import InputError, MPVGError
 
 
@@ -245,7 +246,11 @@ def test_the_models_own_defaults_are_read_or_refused(copied):
     assert find_model(str(copied)).defaults().steps == 50
     (copied / "mpvg.json").write_text('{"steps": 7, "text_scale": 2.0}', "utf-8")
     assert (find_model(str(copied)).defaults().steps, find_model(str(copied)).defaults().history_scale) == (7, 1.0)
-    for wrong in ('{"speed": 7}', "[1]", "{"):
+    (copied / "mpvg.json").write_text('{"history_scale": 3.0, "history_interval": [0, 0.7]}', "utf-8")
+    assert find_model(str(copied)).defaults().told(steps=None, text_scale=2.0).guidance() == HistoryGuidance(
+        2.0, 3.0, interval=(0.0, 0.7)
+    )
+    for wrong in ('{"speed": 7}', "[1]", "{", '{"history_interval": [0.7, 0.2]}', '{"history_interval": 1}'):
         (copied / "mpvg.json").write_text(wrong, "utf-8")
         with pytest.raises(InputError, match=r"mpvg\.json: does not fit"):
             find_model(str(copied)).defaults()
