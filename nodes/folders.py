@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 import folder_paths
 
-from ..mpvg_core.backbone import POCKET
+from ..mpvg_core.backbone import POCKET, POCKET_FOLDER
 from ..mpvg_core.errors import InputError, Problem
 
 OWN_FOLDER = "mpvg"  # models/mpvg for models and adapters, output/mpvg for films
 NO_FILE = "none"
+POCKET_TUNING = f"{POCKET}/one_shot_tuning.safetensors"  # of the waving and swaying that `pocket/swaying.py` draws
 _BOARDS = (".yaml", ".yml", ".json", ".txt")
 _PLAIN_IN_PATHS = "!$&'()*+,:;=@"  # what an address shows as it is, beside letters a-z, digits and -._~
 _ENDS_OF_A_NAME = frozenset(".@")
@@ -78,8 +79,15 @@ def adapter_names() -> list[str]:
     return names
 
 
+def tuning_names() -> list[str]:
+    """The tuning that comes with the pocket, and every file that `adapter_names` lists."""
+    return [POCKET_TUNING, *adapter_names()]
+
+
 def adapter_path(name: str) -> Path:
-    """The path of a listed adapter. Raises InputError for one that is gone."""
+    """The path of a listed adapter or tuning. Raises InputError for one that is gone."""
+    if name == POCKET_TUNING and (shipped := POCKET_FOLDER / Path(name).name).is_file():
+        return shipped
     for root in _roots(OWN_FOLDER):
         if (root / name).is_file():
             return root / name

@@ -140,8 +140,9 @@ class OneShotMotion(io.ComfyNode):
             [
                 io.Combo.Input(
                     "tuning",
-                    options=[folders.NO_FILE, *folders.adapter_names()],
-                    tooltip="The tuning's file under models/mpvg. none: the shot is made without one.",
+                    options=[folders.NO_FILE, *folders.tuning_names()],
+                    tooltip="The tuning's file: the pocket's own, or one under models/mpvg. none: the shot is made "
+                    "without one.",
                 ),
                 part_of_one("strength", 1.0, "0 = the stock model, 1 = as trained."),
             ],

@@ -13,6 +13,8 @@ import pytest
 import standin
 import torch
 
+from mpvg_core.pocket import swaying
+
 
 def given(nodes: dict[str, Any], name: str, **inputs: Any) -> Any:
     """What a node of this name puts on its output."""
@@ -206,6 +208,19 @@ def test_a_tuning_is_known_by_what_is_in_its_file_and_none_leaves_the_methods_al
     assert tuned("mine.safetensors").fingerprint() != before
     with pytest.raises(Exception, match=r"adapter: 'gone.safetensors' is not there"):
         tuned("gone.safetensors")
+
+
+def test_the_tuning_that_comes_with_the_pocket_can_be_chosen_as_it_is(
+    nodes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = sys.modules[f"{standin.PACK}.nodes.folders"]
+    monkeypatch.setattr(folders, "POCKET_FOLDER", tmp_path)
+    tuning, *_ = folders.tuning_names()
+    with pytest.raises(Exception, match=f"adapter: '{tuning}' is not there"):
+        given(nodes, "OneShotMotion", tuning=tuning, strength=1.0)
+    (tmp_path / swaying.FILE).write_bytes(b"a tuning")
+    methods = given(nodes, "OneShotMotion", tuning=tuning, strength=1.0)
+    assert [*methods.files.values()] == [tmp_path / swaying.FILE]
 
 
 class RemembersShots:
