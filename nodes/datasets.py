@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import folders, host
+from . import folders, host, sockets
+from .film import require_takes
 from .inputs import widget_names
+from .sockets import FilmOnDisk
+
+if TYPE_CHECKING:
+    from ..mpvg_core.datasets.sources import Found
 
 LISTED = 20  # files that are named on the node
+OPEN = "open"  # what is connected comes as None while a graph is queued
 
 
 class DatasetBuilder(io.ComfyNode):
@@ -80,6 +88,11 @@ class DatasetBuilder(io.ComfyNode):
                     tooltip="The change V from which on a frame may begin a new scene.",
                     advanced=True,
                 ),
+                sockets.FilmSocket.Input(
+                    "film",
+                    optional=True,
+                    tooltip="A film of takes in place of videos; its prompts are its captions. Open: the videos above.",
+                ),
             ],
             outputs=[
                 io.String.Output("dataset", display_name="dataset", tooltip="The data set's folder."),
@@ -90,11 +103,11 @@ class DatasetBuilder(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, videos: str | None = None) -> bool | str:
+    def validate_inputs(cls, videos: str | None = None, film: Any = OPEN) -> bool | str:
         from ..mpvg_core.errors import MPVGError
 
         try:
-            if videos is not None:
+            if videos is not None and film is OPEN:
                 folders.footage_path(videos)
         except MPVGError as error:
             return str(error)
@@ -126,21 +139,20 @@ class DatasetBuilder(io.ComfyNode):
         min_scene: float,
         max_scene: float,
         threshold: float,
+        film: FilmOnDisk | None = None,
     ) -> io.NodeOutput:
         from ..mpvg_core.datasets.build import build_dataset
         from ..mpvg_core.datasets.files import PAGE
         from ..mpvg_core.datasets.manifest import summary
         from ..mpvg_core.datasets.settings import ClipSettings, longest_clip
-        from ..mpvg_core.datasets.sources import find_sources
 
-        path = folders.footage_path(videos)
+        path = folders.footage_path(videos) if film is None else film.folder
         out = _dataset_folder(folder, path)
-        with widget_names():
+        node = str(cls.hidden.unique_id)
+        with widget_names(), _footage(path, film, out) as found:
             longest = longest_clip(layout, fps, frames or None, None)
             size = (width, height)
             settings = ClipSettings(layout, fps, size, longest, min_scene, max_scene or None, threshold)
-            found = find_sources([path], out)
-            node = str(cls.hidden.unique_id)
             steps = _Steps(node, len(found.videos))
             manifest = build_dataset(found, out, settings, jobs=jobs, say=steps, interrupt=host.interrupt)
         lines = [*summary(manifest.counts(), layout), *manifest.faults(LISTED)]
@@ -148,6 +160,26 @@ class DatasetBuilder(io.ComfyNode):
         page = out / PAGE
         shown = {"mpvg_text": [*lines, folders.shown_path(page)]}
         return io.NodeOutput(str(out), "\n".join(lines), str(page), ui=shown)
+
+
+@contextmanager
+def _footage(path: Path, film: FilmOnDisk | None, out: Path) -> Iterator[Found]:
+    """What is to be cut: the videos at `path`, or a film, joined anew from its takes, with its prompts as captions."""
+    from ..mpvg_core.datasets.sources import Found, Source, find_sources
+    from ..mpvg_core.film.assemble import assemble_film
+    from ..mpvg_core.film.subtitles import subtitles
+    from ..mpvg_core.film.takes import TakeStore
+
+    if film is None:
+        yield find_sources([path], out)
+        return
+    require_takes(film)
+    with TakeStore(film.folder) as store:
+        joined = store.scratch / f"{film.folder.name}.mp4"
+        told = joined.with_suffix(".srt")
+        assemble_film(film.film, joined, store.scratch)
+        told.write_text(subtitles(film.film), encoding="utf-8")
+        yield Found((Source(joined, film.film.title, (told,)),), ())
 
 
 def _pixels(side: str, default: int) -> Any:

@@ -16,6 +16,8 @@ import torch
 from made import write_video
 from toy_films import SQUARE, STAR, put_film, story
 
+from mpvg_core.storyboard.read import read_storyboard
+
 COLOURS = [(200, 30, 40), (20, 160, 60), (30, 50, 220)]
 SCENES = {"threshold": 27.0, "min_frames": 4, "fps": 8.0, "hue": 1.0, "saturation": 1.0, "value": 1.0}
 SCENES |= {"circular_hue": False, "filter": "events", "most_first_frames": 64}
@@ -307,6 +309,24 @@ def test_what_no_clip_can_have_is_told_in_the_words_of_the_widgets(comfy: Comfy,
         comfy.run("DatasetBuilder", videos=str(footage), **wrong)
     lines = str(told.value).splitlines()
     assert [line.split(":")[0] for line in lines] == ["size", "frames", "min_scene"] and "--" not in lines[1]
+
+
+def test_a_film_is_cut_into_its_shots_and_its_prompts_are_the_captions(comfy: Comfy) -> None:
+    folder = put_film(comfy.output / "mpvg" / "toys", story(STAR, SQUARE, SQUARE, STAR))
+    before = sorted(folder.rglob("*"))
+    made = comfy.run("DatasetBuilder", film=comfy.film("toys"))
+    out, text, page = made.args
+    assert Path(out) == comfy.output / "mpvg" / "datasets" / "toys"
+    assert text.startswith("1 of 1 videos gave 1 stories: 4 clips")
+    (told,) = read_storyboard(next(Path(out).rglob("story.yaml"))).shots[2:3]
+    assert told.prompt == "Actor 2 is jumping on the playground." and told.prompt in Path(page).read_text("utf-8")
+    assert sorted(folder.rglob("*")) == before, "the film stays as it was"
+
+
+def test_of_videos_and_a_film_the_film_counts_and_no_path_is_asked_for(comfy: Comfy) -> None:
+    node = comfy.nodes["MPVG_DatasetBuilder"]
+    assert node.validate_inputs(videos="no such folder", film=None) is True, "what is connected comes as None"
+    assert isinstance(node.validate_inputs(videos="no such folder"), str)
 
 
 def test_a_new_caption_makes_the_build_run_again(comfy: Comfy, footage: Path) -> None:
