@@ -219,8 +219,9 @@ def _read_shared_noise(cast: Cast, clips: Clips) -> dict[str, float]:
 
 
 def _background(cast: Cast, used: bool) -> Board:
-    """The second prompt tells another place: of one place the pocket draws one background as it is."""
-    kept = {"strength": 1.0, "foreground": [0.25, 0.2, 0.5, 0.8]}
+    """The second prompt tells another place: of one place the pocket draws one background as it is. In the steps that
+    are left alone that place would come back, so none is."""
+    kept = {"strength": 1.0, "foreground": [0.25, 0.2, 0.5, 0.8], "interval": (0.0, 1.0)}
     return board_of(
         {"name": "first", "prompt": cast.prompt()},
         {"prompt": cast.prompt(place=cast.elsewhere), **settings_if(used, same_background=kept)},
