@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,14 @@ _CHANGE = 12.0  # of 255: the least mean change of a fade
 _STRAIGHT = 0.22  # how far from the straight line between its ends a fade may stray, as a part of their distance
 _FEW = 3  # frames; so few lie on a line by chance, and have to do so better and to change more
 _FEW_CHANGE, _FEW_STRAIGHT = 24.0, 0.12
+_AT_ONCE, _SETTLED, _SETTLING = 0.55, 0.1, 0.02  # see `_is_smeared`
 _STILL = 0.35  # how much may change beside a fade, as a part of its own change
 _BLACK = 40.0  # of 255: no block of a black picture is brighter
 _FLASH_SECONDS, _FLASH_FRAMES = 0.15, 2
 _RETURNED = 0.35  # a flash is over when this part of its change is left
 _STANDS_OUT, _SCORES_OUT = 1.6, 1.4  # times the change, and the score, of the frames around it
 _AROUND = 3  # frames each way
+_HELD = 0.25  # of a frame's change: one next to it that changes less shows a picture that is held
 
 
 def thumbnail(frame: NDArray[np.uint8]) -> Thumbnail:
@@ -197,7 +200,7 @@ class Events:
         if strays.max() > straight or steps.max() > (0.75 if end - start < 6 else 0.5) or steps.min() < -0.1:
             return None
         moving = np.flatnonzero((shares > 0.03) & (shares < 0.97))
-        if not len(moving):
+        if not len(moving) or _is_smeared(shares):
             return None
         start, end = start + int(moving[0]), start + int(moving[-1]) + 1
         if self._at(end).time - self._at(start).time < _SHORTEST:
@@ -266,13 +269,30 @@ class Events:
 
     def _stands_out(self, number: int) -> bool:
         """Whether the frame changes more than those around it, which keep changing under fast motion and grain."""
-        this, now, first = self._at(number), self._count - 1, self._first
-        numbers = range(max(number - _AROUND, first + 1, 1), min(number + _AROUND, now) + 1)
-        around = [self._at(other) for other in numbers if other != number]
+        this = self._at(number)
+        around = [*self._beside(number, -1), *self._beside(number, 1)]
         if not around:
             return True
         step, score = (float(np.median([getattr(seen, what) for seen in around])) for what in ("step", "score"))
         return this.step > _STANDS_OUT * step and this.score > _SCORES_OUT * score
+
+    def _beside(self, number: int, way: int) -> list[_Seen]:
+        """The frames next to one, three before (`way` = -1) or after it; of held pictures, as where a film has more
+        frames a second than pictures, those that bring a new one."""
+        last = self._count - 1 if way > 0 else max(self._first + 1, 1)
+        frames = [self._at(other) for other in range(number + way, last + way, way)[: _AROUND * _AROUND]]
+        new = [at for at, seen in enumerate(frames) if seen.step > _HELD * self._at(number).step][:_AROUND]
+        held = len(new) == _AROUND and all(b - a <= _AROUND for a, b in pairwise([-1, *new]))
+        return [frames[at] for at in new] if held else frames[:_AROUND]
+
+
+def _is_smeared(shares: NDArray[np.float64]) -> bool:
+    """Whether a change begins with most of its way and ends in ever smaller steps: a cut that a model's decoder, which
+    sees several frames together, smears over the next ones. A fade goes on evenly."""
+    steps = np.diff(shares)
+    largest = int(steps.argmax())
+    begins = steps[largest] > _AT_ONCE and shares[largest] < _SETTLED
+    return bool(begins and (np.diff(steps[largest:]) <= _SETTLING).all())
 
 
 def _apart(one: Thumbnail, other: Thumbnail) -> float:

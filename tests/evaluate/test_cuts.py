@@ -263,3 +263,29 @@ def test_settings_that_are_none_are_refused_all_at_once():
     with pytest.raises(InputError) as caught:
         CutSettings(weights=(0, 0, 0), threshold=float("nan"), min_frames=-1, filter="often")
     assert [problem.where for problem in caught.value.problems] == ["weights", "threshold", "min_frames", "filter"]
+
+
+# ------------------------------------------------------------------------------------------------- generated clips
+
+
+def blended(*shares):
+    """A change from one picture to another, which is there by `shares`, at 8 frames a second."""
+    a, b = picture(1).astype(np.float32), picture(2).astype(np.float32)
+    between = [((1 - share) * a + share * b).round().astype(np.uint8) for share in shares]
+    return find_scenes([*shot(1, 8), *between, *shot(2, 8)], fps=8.0)
+
+
+@pytest.mark.parametrize("smear", [(0.67, 0.92, 0.98), (0.63, 0.91), (0.8, 0.96)])
+def test_a_cut_that_a_decoder_smears_over_the_next_frames_is_a_cut(smear):
+    assert [(cut.frame, cut.kind) for cut in blended(*smear).cuts] == [(8, "cut")]
+
+
+@pytest.mark.parametrize("dissolve", [(1 / 3, 2 / 3), (0.25, 0.5, 0.75), (0.3, 0.8)])
+def test_a_quick_dissolve_is_none(dissolve):
+    assert [cut.kind for cut in blended(*dissolve).cuts] == ["fade"]
+
+
+def test_fast_motion_of_held_pictures_under_grain_is_no_cut():
+    """Eight pictures a second in a film of 24 frames a second, as generated clips often are."""
+    film = films.make_film(next(kind for kind in films.KINDS if kind.name == "all together"), 3006, 64)
+    assert hard_cuts(find_scenes(film.frames, fps=film.fps)) == [*film.cuts]
