@@ -30,7 +30,7 @@ from .latents import LatentBasis, fit_basis
 from .unpack import BASIS_FILE, LOGS, PIECES, STEPS_FILE, unpack
 from .world import draw_scene, draw_story
 
-BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 9500, 1120, 500, 1400
+BASE_STEPS, AUTOENCODER_STEPS, SEEING_STEPS, HISTORY_STEPS = 9500, 1120, 500, 1300
 BASIS_CLIPS = 400
 DEFAULTS = {"steps": 16, "text_scale": 1.0, "history_scale": 4.0, "history_interval": [0.0, 0.7], "scheduler": "dpm"}
 
