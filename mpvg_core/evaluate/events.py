@@ -36,7 +36,7 @@ _FLASH_SECONDS, _FLASH_FRAMES = 0.15, 2
 _RETURNED = 0.35  # a flash is over when this part of its change is left
 _STANDS_OUT, _SCORES_OUT = 1.6, 1.4  # times the change, and the score, of the frames around it
 _AROUND = 3  # frames each way
-_HELD = 0.25  # of a frame's change: one next to it that changes less shows a picture that is held
+_HELD = 0.5  # of a frame's change: one next to it that changes less shows a picture that is held
 
 
 def thumbnail(frame: NDArray[np.uint8]) -> Thumbnail:
@@ -280,9 +280,12 @@ class Events:
         """The frames next to one, three before (`way` = -1) or after it; of held pictures, as where a film has more
         frames a second than pictures, those that bring a new one."""
         last = self._count - 1 if way > 0 else max(self._first + 1, 1)
-        frames = [self._at(other) for other in range(number + way, last + way, way)[: _AROUND * _AROUND]]
+        reach = _AROUND * _AROUND
+        frames = [self._at(other) for other in range(number + way, last + way, way)[:reach]]
         new = [at for at, seen in enumerate(frames) if seen.step > _HELD * self._at(number).step][:_AROUND]
-        held = len(new) == _AROUND and all(b - a <= _AROUND for a, b in pairwise([-1, *new]))
+        ends = [len(frames)] if new and len(new) < _AROUND and len(frames) < reach else []  # the film's own
+        enough = len(new) == _AROUND or bool(ends)
+        held = enough and all(b - a <= _AROUND for a, b in pairwise([-1, *new, *ends]))
         return [frames[at] for at in new] if held else frames[:_AROUND]
 
 
