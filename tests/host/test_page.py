@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def test_an_example_loads_without_a_missing_node_and_queues_what_its_twin_for_th
     browser.load(page, json.loads(path.read_text(encoding="utf-8")))
     assert page.evaluate(MISSING) == []
     queued = page.evaluate("async () => (await app.graphToPrompt()).output")
-    twin = path.stem.removeprefix("MPVG - ").replace(",", "").replace(" ", "_").replace("-", "_")
+    twin = re.sub(r"[ -]", "_", re.sub("[,']", "", path.stem.removeprefix("MPVG - ")))
     stored = json.loads((host.ROOT / "workflows" / "api" / f"{twin}.json").read_text(encoding="utf-8"))
     assert {id: (node["class_type"], node["inputs"]) for id, node in queued.items()} == {
         id: (node["class_type"], node["inputs"]) for id, node in stored.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOR_THE_API = sorted((ROOT / "workflows" / "api").glob("*.json"))
 FOR_THE_PAGE = sorted((ROOT / "example_workflows").glob("*.json"))
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-COMFYUIS_OWN = {"SolidMask": "MASK", "MaskComposite": "MASK", "ImageFromBatch": "IMAGE"}
+COMFYUIS_OWN = {"SolidMask": "MASK", "MaskComposite": "MASK", "ImageFromBatch": "IMAGE", "PreviewAny": "STRING"}
 """Nodes that every ComfyUI has, and what they give."""
 
 
@@ -90,7 +91,7 @@ def test_a_graph_for_the_page_names_the_nodes_widgets_in_their_order(path: Path,
 def test_a_graph_for_the_page_has_a_thumbnail_and_a_twin_for_the_api(path: Path) -> None:
     with Image.open(path.with_suffix(".jpg")) as thumbnail:
         assert thumbnail.format == "JPEG" and min(thumbnail.size) >= 256
-    twin = path.stem.removeprefix("MPVG - ").replace(",", "").replace(" ", "_").replace("-", "_")
+    twin = re.sub(r"[ -]", "_", re.sub("[,']", "", path.stem.removeprefix("MPVG - ")))
     assert (ROOT / "workflows" / "api" / f"{twin}.json").is_file()
 
 
