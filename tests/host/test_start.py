@@ -43,7 +43,7 @@ def test_translations_and_example_graphs_with_their_thumbnails_are_served(server
     assert "MPVG_TokenSelector" in server.get("/i18n")["zh"]["nodeDefs"]
     templates = server.get("/workflow_templates")[server.name]
     there = {path.stem for path in (host.ROOT / "example_workflows").glob("*.json")}
-    assert set(templates) == there and len(there) >= 16
+    assert set(templates) == there and len(there) >= 22
     for name in templates:
         address = f"/api/workflow_templates/{server.name}/{quote(name)}"
         assert json.loads(server.read(f"{address}.json"))["nodes"]
