@@ -71,7 +71,9 @@ class FilmModel:
 
     def guidance(self) -> HistoryGuidance:
         """The model's own scales, where no History CFG is connected."""
-        return self.defaults.guidance()
+        from ..mpvg_core.diffusion.guidance import HistoryGuidance
+
+        return HistoryGuidance(**self.defaults.guidance())
 
 
 @dataclass(frozen=True)

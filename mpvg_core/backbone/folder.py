@@ -7,15 +7,12 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError, Problem
 from ..storyboard.plan import ModelLimits
 from . import POCKET, POCKET_FOLDER
 from .tokens import TOKENIZER_FILES, Words, load_words
-
-if TYPE_CHECKING:
-    from ..diffusion.guidance import HistoryGuidance
 
 ADAPTER_FILE = "history_adapter.safetensors"
 CONTROL_FILE = "control_adapter.safetensors"
@@ -57,10 +54,13 @@ class ModelDefaults:
         """The same but for what is said; None says nothing."""
         return replace(self, **{name: value for name, value in otherwise.items() if value is not None})
 
-    def guidance(self) -> HistoryGuidance:
-        from ..diffusion.guidance import HistoryGuidance
-
-        return HistoryGuidance(self.text_scale, self.history_scale, interval=self.history_interval)
+    def guidance(self) -> dict[str, Any]:
+        """w1, w2 and its interval, by the names that `HistoryGuidance` gives them."""
+        return {
+            "text_scale": self.text_scale,
+            "history_scale": self.history_scale,
+            "interval": self.history_interval,
+        }
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ def methods(
     import torch
 
     from ..backbone.load import load_backbone
+    from ..diffusion.guidance import HistoryGuidance
     from ..errors import InputError, Problem
     from ..film.settings import FilmSettings
     from ..history.adapter import load_adapter
@@ -166,7 +167,7 @@ def methods(
         torch.set_num_threads(threads)
     backbone = load_backbone(model, dtype=dtype)
     how = _defaults(model, steps, text_scale, scheduler=scheduler)
-    settings = FilmSettings(steps=how.steps, guidance=how.guidance(), scheduler=how.scheduler)
+    settings = FilmSettings(steps=how.steps, guidance=HistoryGuidance(**how.guidance()), scheduler=how.scheduler)
     path = backbone.folder.adapter
     found = run_methods(
         backbone,
@@ -242,6 +243,7 @@ def _measured(
     import torch
 
     from ..backbone.load import load_backbone
+    from ..diffusion.guidance import HistoryGuidance
     from ..errors import InputError, Problem
     from ..history.adapter import load_adapter, require_fit
     from ..pocket.bench import PARTS, run_bench
@@ -270,7 +272,7 @@ def _measured(
     )
     bench = run_bench(
         Studio(backbone, remembering),
-        how.guidance(),
+        HistoryGuidance(**how.guidance()),
         how.steps,
         scheduler=how.scheduler,
         actors=actors,

@@ -111,10 +111,11 @@ def _settings(
     history_scale: float | None,
     scheduler: str | None,
 ) -> FilmSettings:
+    from ..diffusion.guidance import HistoryGuidance
     from ..film.settings import FilmSettings
 
     how = defaults.told(steps=steps, text_scale=text_scale, history_scale=history_scale, scheduler=scheduler or None)
-    return FilmSettings(steps=how.steps, guidance=how.guidance(), scheduler=how.scheduler)
+    return FilmSettings(steps=how.steps, guidance=HistoryGuidance(**how.guidance()), scheduler=how.scheduler)
 
 
 def _lock_last_takes(store: TakeStore, names: list[str]) -> set[str]:

@@ -247,9 +247,9 @@ def test_the_models_own_defaults_are_read_or_refused(copied):
     (copied / "mpvg.json").write_text('{"steps": 7, "text_scale": 2.0}', "utf-8")
     assert (find_model(str(copied)).defaults().steps, find_model(str(copied)).defaults().history_scale) == (7, 1.0)
     (copied / "mpvg.json").write_text('{"history_scale": 3.0, "history_interval": [0, 0.7]}', "utf-8")
-    assert find_model(str(copied)).defaults().told(steps=None, text_scale=2.0).guidance() == HistoryGuidance(
-        2.0, 3.0, interval=(0.0, 0.7)
-    )
+    assert HistoryGuidance(
+        **find_model(str(copied)).defaults().told(steps=None, text_scale=2.0).guidance()
+    ) == HistoryGuidance(2.0, 3.0, interval=(0.0, 0.7))
     for wrong in ('{"speed": 7}', "[1]", "{", '{"history_interval": [0.7, 0.2]}', '{"history_interval": 1}'):
         (copied / "mpvg.json").write_text(wrong, "utf-8")
         with pytest.raises(InputError, match=r"mpvg\.json: does not fit"):

@@ -31,6 +31,7 @@ def demo_clips(backbone: Any, tmp_path_factory: pytest.TempPathFactory) -> list[
     """The demo's four takes as the command line films them, decoded from their latents."""
     from safetensors.torch import load_file
 
+    from mpvg_core.diffusion.guidance import HistoryGuidance
     from mpvg_core.film.chain import film_storyboard
     from mpvg_core.film.settings import FilmSettings
     from mpvg_core.film.takes import TakeStore
@@ -40,7 +41,8 @@ def demo_clips(backbone: Any, tmp_path_factory: pytest.TempPathFactory) -> list[
     assert folder.adapter is not None
     plan = plan_film(read_storyboard(DEMO), backbone.limits())
     with TakeStore(tmp_path_factory.mktemp("demo")) as store:
-        how = FilmSettings(steps=defaults.steps, guidance=defaults.guidance(), scheduler=defaults.scheduler)
+        guidance = HistoryGuidance(**defaults.guidance())
+        how = FilmSettings(steps=defaults.steps, guidance=guidance, scheduler=defaults.scheduler)
         film = film_storyboard(plan, backbone, load_adapter(folder.adapter), how, store)
         latents = [next(iter(load_file(shot.take.folder / "latent.safetensors").values())) for shot in film.shots]
     return [np.concatenate(list(backbone.decode(latent))) for latent in latents]
