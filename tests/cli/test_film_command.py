@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from mpvg_core.backbone.folder import ModelDefaults
+from mpvg_core.cli import film
+
 
 def takes_of(desk):
     return {shot["name"]: shot for shot in json.loads((desk.film / "film.json").read_text("utf-8"))["shots"]}
@@ -36,6 +39,15 @@ def test_options_reach_the_takes(desk):
     seeds = {name: shot["seed"] for name, shot in takes_of(desk).items()}
     desk.shoot("--seed", 12)
     assert all(shot["seed"] != seeds[name] for name, shot in takes_of(desk).items())
+
+
+def test_the_models_own_defaults_count_until_told_otherwise(desk, monkeypatch):
+    own = ModelDefaults(7, 2.5, 4.0, (0.0, 0.7), "dpm")
+    monkeypatch.setattr(film, "_defaults", lambda model: own)
+    desk.mpvg("film", desk.board, "--out", desk.film.parent, "--shots", "dawn", "--history-scale", 3)
+    settings = json.loads((desk.film / "film.json").read_text("utf-8"))["settings"]
+    assert (settings["steps"], settings["text_scale"], settings["scheduler"]) == (7, 2.5, "dpm")
+    assert (settings["history_scale"], settings["interval"]) == (3, [0.0, 0.7])
 
 
 def test_shots_can_be_chosen_by_number_range_or_name(desk):

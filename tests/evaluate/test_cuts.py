@@ -281,7 +281,7 @@ def test_a_cut_that_a_decoder_smears_over_the_next_frames_is_a_cut(smear):
 
 
 @pytest.mark.parametrize("dissolve", [(1 / 3, 2 / 3), (0.25, 0.5, 0.75), (0.3, 0.8)])
-def test_a_quick_dissolve_is_none(dissolve):
+def test_a_quick_dissolve_is_a_fade(dissolve):
     assert [cut.kind for cut in blended(*dissolve).cuts] == ["fade"]
 
 
