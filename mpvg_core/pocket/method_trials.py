@@ -18,6 +18,7 @@ Board = dict[str, Any]
 Clips = Sequence[np.ndarray]  # of the shots, each uint8 [T, 64, 64, 3]
 Better = Literal["higher", "lower"]
 
+BOXES_SPEAK = 10.0  # strength: at 1 a box's few words are outvoted by the prompt's
 SEAM_FRAMES = 4  # frames of a latent frame: where a border lies is known so far
 
 
@@ -76,16 +77,17 @@ def shot_figures(scene: Scene, clip: np.ndarray) -> dict[str, float]:
     """What every method leaves right: the place, the motion, and that something moves."""
     shot = look_at(scene, clip[:FRAMES])
     actors = shot.reading.actors
+    motions = [actor.motion for actor in actors]
     return {
         "place": float(shot.reading.place == scene.place),
-        "motion": float(len(actors) == 1 and actors[0].motion == scene.roles[0].motion),
+        "motion": float(motions == [role.motion for role in scene.roles]),
         "moves": motion_degree(clip),
     }
 
 
-def kept_look(scene: Scene, clip: np.ndarray, wanted: Look) -> float:
+def kept_look(scene: Scene, clip: np.ndarray, wanted: Look, *, actor: int = 0) -> float:
     """Half a point for the colour, half for the shape."""
-    found = look_of(look_at(scene, clip[:FRAMES]), 0)
+    found = look_of(look_at(scene, clip[:FRAMES]), actor)
     return 0.0 if found is None else ((found.colour == wanted.colour) + (found.shape == wanted.shape)) / 2
 
 
@@ -278,6 +280,25 @@ def _read_actor_box(cast: Cast, clips: Clips) -> dict[str, float]:
     return {"away": abs(_actor_x(scene, clips[0]) - 0.175), **shot_figures(scene, clips[0])}
 
 
+def _pair(cast: Cast) -> Scene:
+    return Scene((Role(0, cast.look, cast.motion), Role(1, cast.other, cast.motion)), cast.place)
+
+
+def _looks_in_boxes(cast: Cast, used: bool) -> Board:
+    """Two actors whose looks no prompt tells; a box on each side does."""
+    sides = {str(cast.look): [0.0, 0.1, 0.5, 0.9], str(cast.other): [0.5, 0.1, 0.5, 0.9]}
+    lines = [{"entity": look, "box": box} for look, box in sides.items()]
+    placed = {"layout": lines, "method": {"regions": BOXES_SPEAK}} if used else {}
+    prompt = f"Actor 1 and Actor 2 are {MOTIONS[cast.motion][0]} {PLACES[cast.place]}."
+    return {**board_of({"prompt": prompt, **placed}), "places": {look: look for look in sides}}
+
+
+def _read_looks_in_boxes(cast: Cast, clips: Clips) -> dict[str, float]:
+    scene, clip = _pair(cast), clips[0]
+    looks = [kept_look(scene, clip, role.look, actor=index) for index, role in enumerate(scene.roles)]
+    return {"looks": sum(looks) / 2, **shot_figures(scene, clip)}
+
+
 FILLED = 33  # frames, by two clips of 17 between three key frames
 
 
@@ -329,6 +350,7 @@ TRIALS: tuple[Trial, ...] = (
     Trial("noise on a path", "path", "higher", _moving_noise, _read_moving, scheduler="ddim"),
     Trial("a place in a box", "box", "lower", _regions, _read_regions),
     Trial("an actor in a box", "away", "lower", _actor_box, _read_actor_box),
+    Trial("looks in boxes", "looks", "higher", _looks_in_boxes, _read_looks_in_boxes),
     Trial("history parts", "look", "higher", _history_parts, _read_history_parts, remembers=True),
     Trial("causal attention", "beginning", "lower", _causal, _read_causal, scheduler="ddim"),
 )
