@@ -376,8 +376,13 @@ class PlaceInBox(io.ComfyNode):
                 part_of_one("end_left", 0.0, "The left edge at the shot's end, where it moves.", advanced=True),
                 part_of_one("end_top", 0.0, "The upper edge at the shot's end.", advanced=True),
                 io.Boolean.Input("moves", default=False, tooltip="Whether the box moves to its end.", advanced=True),
-                part_of_one(
-                    "strength", 1.0, "0 = not at all, 1 = as a word of the prompt; all boxes share the last one's."
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.5,
+                    tooltip="0 = not at all, 1 = as a word of the prompt, 10 = as ten; all boxes share the last one's.",
                 ),
                 part_of_one("end", 1.0, "Up to which part of the way.", advanced=True),
             ],
