@@ -35,7 +35,7 @@ from .latents import LatentBasis
 from .recipe import averaged_base, load_basis
 from .stories import StoryBatches
 
-STEPS, BATCH, FRAMES = 600, 16, 3
+STEPS, BATCH, FRAMES = 2000, 16, 3
 SHOTS = 4  # of a story that a shot may have before it
 MEASURED = 6  # batches
 Figures = dict[str, dict[str, float]]
