@@ -137,7 +137,9 @@ def methods(
     model: Model = "pocket",
     out: Out = Path("out/bench-methods"),
     seeds: Annotated[int, typer.Option(min=2, help="Boards a method, each filmed without it and with it.")] = 8,
-    only: Annotated[str | None, typer.Option(metavar="NAME,…", help="These methods alone.")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="These methods alone; the others in DIR stay as they are.")
+    ] = None,
     steps: Steps = None,
     text_scale: TextScale = None,
     scheduler: Scheduler = None,
@@ -156,8 +158,9 @@ def methods(
     from ..errors import InputError, Problem
     from ..film.settings import FilmSettings
     from ..history.adapter import load_adapter
-    from ..pocket.method_bench import TRIALS, methods_table, run_methods, write_methods
+    from ..pocket.method_bench import TRIALS, run_methods
     from ..pocket.method_memory import footprints, memory_table
+    from ..pocket.method_report import earlier_rows, methods_table, rows_of, write_methods
 
     names = [trial.name for trial in TRIALS]
     wanted = names if only is None else [name.strip() for name in only.split(",")]
@@ -168,6 +171,9 @@ def methods(
     backbone = load_backbone(model, dtype=dtype)
     how = _defaults(model, steps, text_scale, scheduler=scheduler)
     settings = FilmSettings(steps=how.steps, guidance=HistoryGuidance(**how.guidance()), scheduler=how.scheduler)
+    about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, **asdict(how)}
+    about |= {"dtype": str(backbone.dtype).removeprefix("torch.")}
+    earlier, memory = ({}, []) if only is None else earlier_rows(out, about)
     path = backbone.folder.adapter
     found = run_methods(
         backbone,
@@ -177,13 +183,11 @@ def methods(
         trials=[trial for trial in TRIALS if trial.name in wanted],
         report=lambda name: typer.echo(f"filming: {name}", err=True),
     )
-    memory = footprints(backbone, settings) if only is None else []
-    about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, **asdict(how)}
-    about |= {"dtype": str(backbone.dtype).removeprefix("torch.")}
-    for file in write_methods(found, out, about, memory):
+    memory = footprints(backbone, settings) if only is None else memory
+    for file in write_methods(found, out, about, memory, earlier):
         typer.echo(str(file), err=True)
-    typer.echo(methods_table(found))
-    if memory:
+    typer.echo(methods_table(rows_of(found)))
+    if only is None:
         typer.echo(f"\n{memory_table(memory)}")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,12 +22,9 @@ from ..history.adapter import HistoryAdapter
 from ..storyboard.model import Storyboard
 from ..storyboard.plan import plan_film
 from .figures import Figure, average
-from .method_memory import Footprint, memory_table
-from .method_page import sheet_name
 from .method_trained import TRAINED
 from .method_trials import TRIALS as UNTRAINED
 from .method_trials import Better, Trial, draw_cast
-from .report import sheet
 from .world import SIZE
 
 TRIALS = (*UNTRAINED, *TRAINED)
@@ -148,58 +144,3 @@ def _film(
 def _ending(clips: Sequence[np.ndarray]) -> np.ndarray:
     """The film's last frames, which show what the method did: 17 or more."""
     return np.concatenate(clips)[-max(len(clips[-1]), 17) :]
-
-
-def methods_table(outcomes: Sequence[Outcome | LeftOut]) -> str:
-    """One row a method, Markdown."""
-    lines = [
-        "| method | its figure | without | with | change | moves it | place | motion | moves | calls |",
-        "|---" * 10 + "|",
-    ]
-    for found in outcomes:
-        if isinstance(found, LeftOut):
-            lines.append(f"| {found.name} | not tried: {found.why} |{' |' * 8}")
-            continue
-        kept = [
-            f"{found.off[name].mean:.2f} → {found.on[name].mean:.2f}" if name in found.on else ""
-            for name in ("place", "motion", "moves")
-        ]
-        lines.append(
-            f"| {found.name} | {found.own}, {found.better} | {found.off[found.own]} | {found.on[found.own]} | "
-            f"{found.change.mean:+.3f} ± {found.change.interval:.3f} | {'yes' if found.moves_it else 'no'} | "
-            f"{' | '.join(kept)} | {found.calls[0]:.0f} → {found.calls[1]:.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def write_methods(
-    outcomes: Sequence[Outcome | LeftOut], folder: Path, about: Mapping[str, Any], memory: Sequence[Footprint] = ()
-) -> list[Path]:
-    """table.md, figures.json and a contact sheet a method (rows are seeds: without, with)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "table.md", folder / "figures.json"]
-    tables = [methods_table(outcomes), *([memory_table(memory)] if memory else [])]
-    written[0].write_text("\n\n".join(tables) + "\n", encoding="utf-8")
-    rows = {found.name: _row(found) for found in outcomes}
-    everything = {"settings": dict(about), "methods": rows, "memory": [asdict(one) for one in memory]}
-    written[1].write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    for found in outcomes:
-        if isinstance(found, Outcome):
-            path = folder / sheet_name(found.name)
-            sheet(found.clips).save(path)
-            written.append(path)
-    return written
-
-
-def _row(found: Outcome | LeftOut) -> dict[str, Any]:
-    if isinstance(found, LeftOut):
-        return {"not_tried": found.why}
-    return {
-        "own": found.own,
-        "better": found.better,
-        "change": asdict(found.change),
-        "moves_it": found.moves_it,
-        "calls": found.calls,
-        "off": {name: asdict(figure) for name, figure in found.off.items()},
-        "on": {name: asdict(figure) for name, figure in found.on.items()},
-    }

@@ -16,9 +16,10 @@ from mpvg_core.diffusion.guidance import HistoryGuidance
 from mpvg_core.errors import InputError
 from mpvg_core.film.settings import FilmSettings
 from mpvg_core.pocket.figures import average
-from mpvg_core.pocket.method_bench import TRIALS, LeftOut, Outcome, methods_table, run_methods, write_methods
+from mpvg_core.pocket.method_bench import TRIALS, LeftOut, Outcome, run_methods
 from mpvg_core.pocket.method_memory import Footprint, footprints, memory_table
 from mpvg_core.pocket.method_page import copy_sheets, filled, sentence, slots
+from mpvg_core.pocket.method_report import earlier_rows, methods_table, rows_of, write_methods
 from mpvg_core.pocket.method_trials import BORDERS, LONG, difference, draw_cast, kept_look, seam
 from mpvg_core.pocket.world import FRAMES, PLACES, Look, draw_scene
 from mpvg_core.storyboard.method import METHODS
@@ -115,13 +116,36 @@ def test_a_method_moves_its_figure_only_beyond_the_spread_and_the_right_way():
     assert not outcome([0.4, 0.5, 0.45], "lower").moves_it
     assert not outcome([0.9, -0.8, 0.3]).moves_it
     assert outcome([-0.4, -0.5, -0.45], "lower").moves_it
-    assert "| no |" in methods_table([outcome([0.9, -0.8, 0.3])])
+    assert "| no |" in methods_table(rows_of([outcome([0.9, -0.8, 0.3])]))
 
 
 def test_the_report_is_a_table_figures_and_a_sheet_for_each_method(tmp_path):
     written = write_methods([outcome([0.4, 0.5])], tmp_path, {"seeds": 2})
     assert [path.name for path in written] == ["table.md", "figures.json", "a-method.png"]
     assert json.loads(written[1].read_text())["methods"]["a method"]["calls"] == [8.0, 12.0]
+
+
+def test_some_methods_measured_again_join_the_others_in_the_order_of_the_trials(tmp_path):
+    about = {"seeds": 2, "history_interval": (0.0, 0.7)}
+    first, other = (replace(outcome([0.4, 0.5]), name=trial.name) for trial in TRIALS[:2])
+    memory = [Footprint("in windows", 41, 100, 10, 3)]
+    write_methods([other, first], tmp_path, about, memory)
+    again = replace(other, calls=(1.0, 2.0))
+    earlier, kept = earlier_rows(tmp_path, about)
+    write_methods([again], tmp_path, about, kept, earlier)
+    everything = json.loads((tmp_path / "figures.json").read_text())
+    assert list(everything["methods"]) == [first.name, other.name]
+    assert [row["calls"] for row in everything["methods"].values()] == [[8.0, 12.0], [1.0, 2.0]]
+    assert len(everything["memory"]) == 1
+    table = (tmp_path / "table.md").read_text("utf-8")
+    assert first.name in table and "1 → 2" in table and "41 frames" in table
+
+
+def test_methods_measured_with_other_settings_do_not_join(tmp_path):
+    assert earlier_rows(tmp_path, {"seeds": 2}) == ({}, [])
+    write_methods([outcome([0.4, 0.5])], tmp_path, {"seeds": 2})
+    with pytest.raises(InputError, match="seeds 2, here 8"):
+        earlier_rows(tmp_path, {"seeds": 8})
 
 
 def named(name):
@@ -161,8 +185,8 @@ def test_what_a_model_has_not_learned_is_left_out_and_the_table_says_what_is_mis
     untaught = replace(named("one clip's motion"), needs="no_such_file.safetensors")
     found = run_methods(backbone, SETTINGS, trials=[untaught, named("history parts")])
     assert [type(one) for one in found] == [LeftOut, LeftOut]
-    assert "no adapter: no_such_file.safetensors does not lie with the model" in methods_table(found)
-    assert "no history adapter" in methods_table(found)
+    assert "no adapter: no_such_file.safetensors does not lie with the model" in methods_table(rows_of(found))
+    assert "no history adapter" in methods_table(rows_of(found))
     write_methods(found, tmp_path, {})
     kept = json.loads((tmp_path / "figures.json").read_text())["methods"]
     assert "no_such_file" in kept["one clip's motion"]["not_tried"]
