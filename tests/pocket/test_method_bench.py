@@ -21,7 +21,7 @@ from mpvg_core.pocket.method_memory import Footprint, footprints, memory_table
 from mpvg_core.pocket.method_page import copy_sheets, filled, sentence, slots
 from mpvg_core.pocket.method_report import earlier_rows, methods_table, rows_of, write_methods
 from mpvg_core.pocket.method_trials import BORDERS, LONG, difference, draw_cast, kept_look, seam
-from mpvg_core.pocket.world import FRAMES, PLACES, Look, draw_scene
+from mpvg_core.pocket.world import FRAMES, PLACES, Look, Role, Scene, draw_scene
 from mpvg_core.storyboard.method import METHODS
 from mpvg_core.storyboard.model import Storyboard
 from mpvg_core.storyboard.plan import plan_film, require_known_words
@@ -160,6 +160,25 @@ def test_a_place_in_a_box_is_read_in_the_box_alone():
     figures = [named("a place in a box").read(cast, [clip]) for clip in (here, half)]
     assert figures[0]["box"] > 0.9 and figures[0]["beside it"] > 0.9
     assert figures[1]["box"] < 0.1 and figures[1]["beside it"] > 0.9
+
+
+def test_looks_in_boxes_are_read_each_on_its_side():
+    cast = draw_cast(5)
+    left, right = Role(0, cast.look, "waving"), Role(1, cast.other, "waving")
+    swapped = replace(left, look=cast.other), replace(right, look=cast.look)
+    cast = replace(cast, motion="waving")
+    assert cast.look.colour != cast.other.colour and cast.look.shape != cast.other.shape
+    for roles, share in (((left, right), 1.0), ((left, swapped[1]), 0.5), (swapped, 0.0)):
+        figures = named("looks in boxes").read(cast, [draw_scene(Scene(roles, cast.place))])
+        assert figures["looks"] == share and figures["motion"] == 1.0
+
+
+def test_edges_are_to_bring_the_shape_of_the_earlier_shot_in_whatever_colour():
+    cast = draw_cast(5)
+    recoloured = Look(cast.other.colour, cast.look.shape)
+    clips = [draw_scene(cast.scene()), draw_scene(cast.scene(look=recoloured))]
+    figures = named("control by edges").read(cast, clips)
+    assert (figures["shape"], figures["colour"]) == (1.0, 0.0)
 
 
 def test_control_is_read_where_the_boxes_are_not_where_the_story_has_the_actor():
