@@ -247,13 +247,21 @@ class MovingNoise(io.ComfyNode):
                     "down", default=0.0, min=-16384.0, max=16384.0, step=8.0, tooltip="How far down; negative: up."
                 ),
                 part_of_one("strength", 0.5, "The part of the noise that wanders."),
+                io.Boolean.Input(
+                    "boxes",
+                    default=False,
+                    optional=True,
+                    tooltip="Each box of Place in Box takes its own noise along, in place of right and down.",
+                ),
             ],
         )
 
     @classmethod
     @host.plain_words
-    def execute(cls, right: float, down: float, strength: float, methods: Methods | None = None) -> io.NodeOutput:
-        path = ((0.0, 0.0), (right, down))
+    def execute(
+        cls, right: float, down: float, strength: float, boxes: bool = False, methods: Methods | None = None
+    ) -> io.NodeOutput:
+        path = None if boxes else ((0.0, 0.0), (right, down))
         return chained(methods, "moving_noise", {"path": path, "strength": strength})
 
 

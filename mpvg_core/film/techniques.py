@@ -28,7 +28,7 @@ from ..methods.edit import latent_mask, masked_edit, paste, video_to_video, vide
 from ..methods.freenoise import freenoise
 from ..methods.infill import Segment, bridge_latents, bridged, infill, plan_infill, start_end
 from ..methods.keep_look import keep_look, look_tokens
-from ..methods.noises import moving_noise, path, same_background, shared_noise
+from ..methods.noises import box_path, moving_noise, path, same_background, shared_noise
 from ..methods.one_shot import one_shot, read_tuning
 from ..methods.regions import Region, regions
 from ..methods.regions import Regions as Acting
@@ -147,7 +147,7 @@ def ways_of(asked: Asked) -> Ways:
                 case SameBackground():
                     found.append(_same_background(asked, settings))
                 case MovingNoise():
-                    found.append(_moving_noise(asked, settings))
+                    found += _moving_noise(asked, settings)
                 case Edit():
                     techniques, finish = _edit(asked, settings)
                     found += techniques
@@ -260,11 +260,18 @@ def _same_background(asked: Asked, settings: SameBackground) -> Technique:
     return same_background(latents, box, strength=settings.strength, interval=settings.interval)
 
 
-def _moving_noise(asked: Asked, settings: MovingNoise) -> Technique:
+def _moving_noise(asked: Asked, settings: MovingNoise) -> list[Technique]:
     backbone = asked.backbone
-    points = [(down, right) for right, down in settings.path]
-    spatial, temporal = backbone.spatial_compression, backbone.temporal_compression
-    return moving_noise(path(points, asked.shape[1], spatial=spatial, temporal=temporal), ratio=settings.strength)
+    _, frames, _, height, width = asked.shape
+    if settings.path is not None:
+        points = [(down, right) for right, down in settings.path]
+        spatial, temporal = backbone.spatial_compression, backbone.temporal_compression
+        ways = [(path(points, frames, spatial=spatial, temporal=temporal), None)]
+    elif asked.layout:
+        ways = [box_path(track, frames, height, width) for track in tracks(asked.layout).values()]
+    else:
+        raise InputError(Problem("moving_noise", "there is neither a path nor a box", "a path, or boxes of a layout"))
+    return [moving_noise(shifts, ratio=settings.strength, region=region) for shifts, region in ways]
 
 
 def _regions(asked: Asked, settings: Regions) -> Technique:

@@ -16,6 +16,8 @@ from ..diffusion.noise import mix_noise
 from ..diffusion.sampler import Constrain
 from ..diffusion.schedule import Stepper, in_interval, interval_problems
 from ..errors import InputError, MPVGError, Problem
+from ..storyboard.layout import Track, box_at
+from .regions import inside
 from .technique import Technique
 
 
@@ -51,6 +53,14 @@ def path(
     upper = (lower + 1).clamp(max=len(known) - 1)
     where = torch.lerp(known[lower], known[upper], (at - lower)[:, None])
     return ((where - where[:1]) / spatial).float()
+
+
+def box_path(track: Track, frames: int, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """A box as something that takes its noise along: the way of its middle, as `path` gives ways, and the cells that it
+    holds in the first latent frame, bool [h, w]. frames, rows, columns: F, h, w of the latents."""
+    boxes = [box_at(track, frame / max(frames - 1, 1)) for frame in range(frames)]
+    middles = torch.tensor([((y + h / 2) * rows, (x + w / 2) * columns) for x, y, w, h in boxes], dtype=torch.float64)
+    return (middles - middles[:1]).float(), inside(track, (0.0,), rows, columns)[0]
 
 
 def move_noise(

@@ -123,10 +123,11 @@ class SameBackground(_OfShot):
 
 class MovingNoise(Settings):
     """Starts from noise that wanders, so that the picture does: `path` is where to, [right, down] in pixels, spread
-    evenly over the shot; strength: the part of the noise that wanders."""
+    evenly over the shot; without one each box of the shot's layout takes its own noise along. strength: the part of the
+    noise that wanders."""
 
     main: ClassVar[str] = "path"
-    path: Annotated[tuple[tuple[float, float], ...], Field(min_length=2, max_length=1000)]
+    path: Annotated[tuple[tuple[float, float], ...], Field(min_length=2, max_length=1000)] | None = None
     strength: Part = 0.5
 
 
@@ -376,8 +377,13 @@ class Method(BaseModel):
     @property
     def of_layout(self) -> tuple[str, ...]:
         """The names of those that act by the shot's layout."""
-        boxes = self.control and self.control.video is None and self.control.shot is None
-        return (*(["regions"] if self.regions else []), *(["control"] if boxes else []))
+        control, noise = self.control, self.moving_noise
+        acting = {
+            "regions": self.regions,
+            "control": control and control.video is None and control.shot is None,
+            "moving_noise": noise and noise.path is None,
+        }
+        return tuple(name for name, acts in acting.items() if acts)
 
     def over(self, other: Method) -> Method:
         """This, and of `other` what this says nothing about."""

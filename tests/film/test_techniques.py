@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from fake_film import FakeBackbone
 from mpvg_core.errors import InputError
 from mpvg_core.film.techniques import Asked, ways_of
 from mpvg_core.storyboard.method import Method
+from mpvg_core.storyboard.plan import PlacedBox
 
 
 def asked(frames_given: int, **given) -> Asked:
@@ -20,6 +23,20 @@ def asked(frames_given: int, **given) -> Asked:
     clip = np.full((frames_given, 32, 96, 3), 80, np.uint8)
     method = Method.model_validate({"edit": settings})
     return Asked(backbone, method, "the shot", text, 1, 9, 64, 64, 8, clips={"the clip": clip}, **given)
+
+
+def test_noise_moves_by_a_path_or_by_every_box_of_the_layout() -> None:
+    bare = replace(asked(9), clips={})
+
+    def ways(settings: object, layout: tuple[PlacedBox, ...] = ()) -> list[str]:
+        method = Method.model_validate({"moving_noise": settings})
+        return [technique.name for technique in ways_of(replace(bare, method=method, layout=layout)).techniques]
+
+    boxes = tuple(PlacedBox(who, who, (0.0, 0.0, 0.5, 0.5), at) for who in ("boat", "gull") for at in (0.0, 1.0))
+    assert ways([[0, 0], [16, 0]], boxes) == ["moving noise"]
+    assert ways(True, boxes) == ["moving noise"] * 2
+    with pytest.raises(InputError, match="the shot: moving_noise: there is neither a path nor a box"):
+        ways(True)
 
 
 def test_of_a_clip_given_by_hand_as_much_is_taken_as_the_shot_has() -> None:

@@ -9,7 +9,7 @@ from mpvg_core.diffusion.guidance import HistoryGuidance
 from mpvg_core.diffusion.predict import Guided
 from mpvg_core.diffusion.schedule import Stepper
 from mpvg_core.errors import InputError, MPVGError
-from mpvg_core.methods.noises import move_noise, moving_noise, path, same_background, shared_noise
+from mpvg_core.methods.noises import box_path, move_noise, moving_noise, path, same_background, shared_noise
 from mpvg_core.methods.technique import sample_with
 
 BIG = (1, 7, 16, 30, 45)
@@ -70,6 +70,24 @@ def test_whole_moves_carry_the_values_along_and_leave_new_noise_behind(normal):
         gap = 2 * frame
         assert torch.equal(moved[:, frame, :, :, gap:], noise[:, 0, :, :, : 45 - gap])
         assert torch.equal(moved[:, frame, :, :, :gap], noise[:, frame, :, :, :gap])
+
+
+def test_boxes_take_the_noise_inside_them_along_each_its_own_way(normal):
+    noise, (frames, _, rows, columns) = normal(1, *BIG), BIG[1:]
+    left = box_path(((0.0, (0.0, 0.0, 0.2, 1.0)), (1.0, (0.4, 0.0, 0.2, 1.0))), frames, rows, columns)
+    right = box_path(((0.0, (0.8, 0.0, 0.2, 0.4)),), frames, rows, columns)
+    wide = round(0.4 * columns)
+    assert left[0][:, 1].tolist() == pytest.approx([wide * frame / (frames - 1) for frame in range(frames)])
+    assert not left[0][:, 0].any() and not right[0].any()
+    moved = noise
+    for shifts, region in (left, right):
+        moved = moving_noise(shifts, ratio=1.0, region=region).noise(moved)
+    held, end = round(0.2 * columns), slice(wide, wide + round(0.2 * columns))
+    assert torch.equal(moved[:, -1, :, :, end], noise[:, 0, :, :, :held])
+    low = round(0.4 * rows)
+    assert torch.equal(moved[:, -1, :, :low, -held:], noise[:, 0, :, :low, -held:])
+    assert torch.equal(moved[:, 0], noise[:, 0])
+    assert torch.equal(moved[:, -1, :, :, :held], noise[:, -1, :, :, :held])
 
 
 def test_moves_up_and_left_are_moves_as_well(normal):

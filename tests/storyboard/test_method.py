@@ -108,6 +108,7 @@ def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
         ("shots: [A., {prompt: B., transition: smooth, frames: 1}]", "a smooth transition to a shot of 1 frame"),
         ("shots: [{prompt: A., method: regions}]", "method regions without a layout"),
         ("shots: [{prompt: A., method: control}]", "method control without a layout"),
+        ("shots: [{prompt: A., method: moving_noise}]", "method moving_noise without a layout"),
         ("shots: [A., {prompt: B., method: {control: {shot: shot 1, video: a.mp4}}}]", "control has two clips"),
         ("shots: [A., {prompt: B., method: {control: {shot: shot 1, edges: some}}}]", "'edges' is 'some'"),
         ("shots: [A., {prompt: B., method: {one_shot: {}}}]", "'tuning' is missing"),
