@@ -263,6 +263,7 @@ def _same_background(asked: Asked, settings: SameBackground) -> Technique:
 def _moving_noise(asked: Asked, settings: MovingNoise) -> list[Technique]:
     backbone = asked.backbone
     _, frames, _, height, width = asked.shape
+    ways: list[tuple[Tensor, Tensor | None]]
     if settings.path is not None:
         points = [(down, right) for right, down in settings.path]
         spatial, temporal = backbone.spatial_compression, backbone.temporal_compression
