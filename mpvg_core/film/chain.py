@@ -78,7 +78,7 @@ class Filming:
         if adapter is None and any(shot.looks_back for shot in plan.shots):
             on_event(FilmEvent("note", text="no history adapter: every shot is filmed from its prompt alone"))
         if any(shot.layout and not shot.method.of_layout for shot in plan.shots):
-            text = "layouts are kept with the takes, but place nobody: methods regions, control and moving_noise use them"
+            text = "layouts are kept with the takes, but place nobody: the methods regions, control, moving_noise do"
             on_event(FilmEvent("note", text=text))
         self._adapter_print = adapter.fingerprint if adapter is not None else None
         self._files = found_files(plan, folder, backbone.companion)
