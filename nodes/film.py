@@ -128,7 +128,7 @@ class FilmStoryboard(io.ComfyNode):
                 store,
                 only=shot_numbers(shots, names, "shots"),
                 keep={name: last[name] for name in kept if name in last},
-                folder=folders.input_folder(),
+                folders=folders.named_files(),
                 on_event=on_event,
                 interrupt=host.interrupt,
             )

@@ -94,9 +94,10 @@ def adapter_path(name: str) -> Path:
     raise InputError(Problem("adapter", f"{name!r} is not there", "a safetensors file under models/mpvg"))
 
 
-def input_folder() -> Path:
-    """ComfyUI's input folder, where files lie that storyboards name."""
-    return Path(folder_paths.get_input_directory())
+def named_files() -> list[Path]:
+    """Where files lie that storyboards name: clips and pictures in ComfyUI's input folder, adapters and tunings under
+    models/mpvg."""
+    return [Path(folder_paths.get_input_directory()), *_roots(OWN_FOLDER)]
 
 
 def board_names() -> list[str]:

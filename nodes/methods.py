@@ -433,7 +433,15 @@ class CausalAttention(io.ComfyNode):
             "Causal Attention",
             "Experimental: each frame sees only earlier ones.",
             ["causal", "temporal mask"],
-            [io.Int.Input("window", default=0, min=0, max=1000, tooltip="Latent frames it sees back; 0 = all.")],
+            [
+                io.Int.Input(
+                    "window",
+                    default=0,
+                    min=0,
+                    max=1000,
+                    tooltip="Latent frames it sees, its own the last of them; 0 = all up to its own.",
+                )
+            ],
         )
 
     @classmethod

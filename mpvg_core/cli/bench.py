@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ..backbone.folder import ModelDefaults
     from ..pocket.bench import Bench
 
-app = typer.Typer(help="Measure a model: what it remembers, when it cuts.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure a model: what it remembers, what each method changes, when it cuts.", no_args_is_help=True
+)
 pocket = typer.Typer(help="The embedded pocket model.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where table, sheets and JSON go.")]

@@ -79,7 +79,7 @@ def film(
         settle_threads(backbone.transformer, backbone.device)
         history = _adapter(adapter, model, backbone.device)
         filmed = film_storyboard(
-            plan, backbone, history, settings, store, only=only, folder=Path(board).parent, on_event=watch
+            plan, backbone, history, settings, store, only=only, folders=[Path(board).parent], on_event=watch
         )
         for shot in filmed.shots:
             if shot.name in not_yet:

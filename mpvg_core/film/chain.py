@@ -18,7 +18,7 @@ from ..backbone.interface import Backbone, ClipFeatures
 from ..diffusion.guidance import Segment
 from ..diffusion.inject import HistoryConditioning
 from ..diffusion.sampler import StepInfo
-from ..errors import InputError, MPVGError
+from ..errors import InputError, MPVGError, Problem
 from ..history.adapter import HistoryAdapter, require_fit
 from ..history.decouple import HistoryTokens
 from ..history.history import PastShot, PromptHistory
@@ -48,7 +48,7 @@ class Filming:
     plan, settings: what to film and how. adapter: without one no shot remembers. store: where takes are kept.
     only: numbers (from 1) of the shots to film, see `plan_route`; None = all.
     keep: the takes, by name of their shots, that stay in this film whatever changed, as locked ones do always.
-    folder: where files lie that the storyboard's methods name; None = where the program runs.
+    folders: where files lie that the storyboard's methods name, the first that has one; none = where the program runs.
     on_step: is told of every denoising step, with its picture. interrupt: called before every transformer call; stops
     the film by raising.
 
@@ -65,7 +65,7 @@ class Filming:
         *,
         only: Collection[int] | None = None,
         keep: Mapping[str, str] | None = None,
-        folder: Path | None = None,
+        folders: Sequence[Path] = (),
         on_event: OnEvent = unheard,
         on_step: OnStep | None = None,
         interrupt: Callable[[], None] | None = None,
@@ -81,7 +81,7 @@ class Filming:
             text = "layouts are kept with the takes, but place nobody: the methods regions, control, moving_noise do"
             on_event(FilmEvent("note", text=text))
         self._adapter_print = adapter.fingerprint if adapter is not None else None
-        self._files = found_files(plan, folder, backbone.companion)
+        self._files = found_files(plan, folders or (Path(),), backbone.companion)
         self.errands, self._texts = plan_route(plan, backbone, adapter, settings, store, only, keep, self._files)
         if adapter is not None:
             length, width = self.errands[0].text.embeds.shape
@@ -109,8 +109,8 @@ class Filming:
             for part, made in self._keep(parts, *self._latent(parts)):
                 self._takes[part.number - 1] = made
                 self.on_event(FilmEvent("done", part.number, part.shot.name, take=made.id))
-        except InputError:
-            raise
+        except InputError as error:
+            raise _of_shot(error, errand.shot.name) from error
         except MPVGError as error:
             raise MPVGError(f"shot {errand.shot.name!r}: {error}") from error
         return self._takes[index]
@@ -280,7 +280,7 @@ def film_storyboard(
     store: TakeStore,
     *,
     only: Collection[int] | None = None,
-    folder: Path | None = None,
+    folders: Sequence[Path] = (),
     on_event: OnEvent = unheard,
     interrupt: Callable[[], None] | None = None,
 ) -> Film:
@@ -291,7 +291,7 @@ def film_storyboard(
     run.
     """
     filming = Filming(
-        plan, backbone, adapter, settings, store, only=only, folder=folder, on_event=on_event, interrupt=interrupt
+        plan, backbone, adapter, settings, store, only=only, folders=folders, on_event=on_event, interrupt=interrupt
     )
     for errand in filming.errands:
         filming.shoot(errand)
@@ -391,3 +391,13 @@ def _film_of(
         shots=shots,
         left_out=tuple(e.shot.name for e in errands if e.number - 1 not in takes),
     )
+
+
+def _of_shot(error: InputError, name: str) -> InputError:
+    """The error with the shot in each of its problems."""
+
+    def told(problem: Problem) -> Problem:
+        label = shot_label(name)
+        return problem if label in problem.where else replace(problem, where=f"{label}: {problem.where}")
+
+    return InputError(told(problem) for problem in error.problems)

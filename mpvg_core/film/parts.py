@@ -45,26 +45,23 @@ class Parted:
 
 
 def found_files(
-    plan: FilmPlan, folder: Path | None, companion: Callable[[str], Path | None] = lambda name: None
+    plan: FilmPlan, folders: Sequence[Path], companion: Callable[[str], Path | None] = lambda name: None
 ) -> dict[str, Path]:
-    """Where each file lies that methods name: from `folder`, or beside the model, which `companion` knows.
+    """Where each file lies that methods name: in the first of `folders` that has it, or beside the model, which
+    `companion` knows.
 
     Raises InputError for each shot whose file is missing.
     """
     found, problems = {}, []
     for shot in plan.shots:
         for name in shot.method.files:
-            path = (folder or Path()) / name
-            if not path.is_file():
-                path = companion(name) or path
+            places = [folder / name for folder in folders]
+            path = next((place for place in places if place.is_file()), None) or companion(name) or places[0]
             found[name] = path
             if not path.is_file():
-                where = shot.where or shot_label(shot.name)
-                problems.append(
-                    Problem(
-                        where, f"the file {name!r} is not in {path.parent}", remedy="mend its path, or lay it there"
-                    )
-                )
+                where, tried = shot.where or shot_label(shot.name), " or ".join(str(place.parent) for place in places)
+                what, remedy = f"the file {name!r} is not in {tried}", "mend its path, or lay it there"
+                problems.append(Problem(where, what, remedy=remedy))
     if problems:
         raise InputError(dict.fromkeys(problems))
     return found

@@ -138,8 +138,8 @@ def _read_keep_look(cast: Cast, clips: Clips) -> dict[str, float]:
     return {"look": kept_look(scene, clips[1], cast.look), **shot_figures(scene, clips[1])}
 
 
-LONG = 41  # frames: eleven latent ones, where the pocket's clips have five
-BORDERS = (16, 32)
+LONG = 57  # frames: fifteen latent ones, three of the pocket's clips of five end to end
+BORDERS = (16, 36)  # frames before the second and the third
 
 
 def _windows(cast: Cast, used: bool) -> Board:

@@ -385,6 +385,16 @@ class Method(BaseModel):
         }
         return tuple(name for name, acts in acting.items() if acts)
 
+    @property
+    def rivals(self) -> dict[str, tuple[str, ...]]:
+        """The names of those of which one alone can act, by what each of them does."""
+        begins = (self.edit, self.ends and self.ends.strength < 1)
+        found = {
+            "change the attention itself": _acting(self, "keep_look", "regions", "causal"),
+            "begin the clip elsewhere": ("edit", "ends") if all(begins) else (),
+        }
+        return {what: names for what, names in found.items() if len(names) > 1}
+
     def over(self, other: Method) -> Method:
         """This, and of `other` what this says nothing about."""
         fields = type(self).model_fields
@@ -394,6 +404,12 @@ class Method(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Plain data: all settings of the chosen methods, defaults too."""
         return {name: settings.model_dump(mode="json") for name, settings in self.chosen.items()}
+
+
+def _acting(method: Method, *names: str) -> tuple[str, ...]:
+    """Of these methods those that are asked for, and more than not at all."""
+    chosen = method.chosen
+    return tuple(name for name in names if name in chosen and getattr(chosen[name], "strength", 1.0) != 0.0)
 
 
 METHODS: Mapping[str, type[Settings]] = {

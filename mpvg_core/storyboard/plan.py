@@ -302,6 +302,9 @@ class _Planning:
                     what = f"method {name} in a shot that infill makes of several clips"
                     self._complain(("shots", index, "method"), label, what, "", "leave one of the two out")
             if shot is first:
+                for does, names in shot.method.rivals.items():
+                    what = f"methods {' and '.join(names)}, which each {does}"
+                    self._complain(("shots", index, "method"), label, what, "one of them", "leave the others out")
                 continue
             goes_on = f"it goes on from {shot_label(first.name)}"
             if written.method.chosen:

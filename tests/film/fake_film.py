@@ -204,7 +204,7 @@ def make_film(
     """Film a plan into a folder and finish it."""
     adapter = options.pop("adapter", FakeAdapter())
     how = options.pop("settings", None) or settings()
-    audio, options["folder"] = options.pop("audio", None), options.pop("files_in", None)
+    audio, options["folders"] = options.pop("audio", None), options.pop("files_in", ())
     with TakeStore(folder) as store:
         film = film_storyboard(plan or story_plan(), backbone or FakeBackbone(), adapter, how, store, **options)
         return film, finish_film(film, store, audio)

@@ -11,7 +11,7 @@ from fake_film import FakeBackbone, contents, make_film, story_plan
 from PIL import Image
 
 from mpvg_core.errors import InputError
-from mpvg_core.film.parts import Parted, latent_lengths
+from mpvg_core.film.parts import Parted, found_files, latent_lengths
 from mpvg_core.film.reading import read_pictures
 from mpvg_core.film.takes import TakeStore
 from mpvg_core.film.tensors import read_latent
@@ -123,7 +123,7 @@ def test_a_missing_file_of_a_method_is_told_before_anything_is_made(tmp_path):
     backbone = FakeBackbone()
     plan = story_plan(PAIR, b=method(edit={"video": "none.mp4"}), c=method(ends={"start": "none.png"}))
     with pytest.raises(InputError) as caught:
-        make_film(tmp_path / "film", plan, backbone, files_in=tmp_path)
+        make_film(tmp_path / "film", plan, backbone, files_in=[tmp_path])
     assert [str(problem).split(";")[0] for problem in caught.value.problems] == [
         f"shot 'b': the file 'none.mp4' is not in {tmp_path}",
         f"shot 'c': the file 'none.png' is not in {tmp_path}",
@@ -138,7 +138,7 @@ def test_what_a_file_holds_is_part_of_the_take(tmp_path):
     for shade in (10, 200):
         Image.new("RGB", (64, 64), (shade,) * 3).save(tmp_path / "start.png")
         plan = story_plan({"a": "a red boat"}, a=method(ends={"start": "start.png"}))
-        film, _ = make_film(tmp_path / "film", plan, backbone, files_in=tmp_path)
+        film, _ = make_film(tmp_path / "film", plan, backbone, files_in=[tmp_path])
         ids.append(film.shots[0].take.id)
         assert torch.equal(read_latent(film.shots[0].take)[0], torch.full((4, 8, 8), float(shade)))
     assert ids[0] != ids[1]
@@ -151,8 +151,8 @@ def test_two_methods_that_do_not_go_together_name_the_shot(tmp_path):
     plan = replace(plan, shots=(plan.shots[0], replace(plan.shots[1], **both)))
     backbone = FakeBackbone()
     backbone.encode_clip = lambda frames: torch.zeros((len(frames) - 1) // 4 + 1, 4, 8, 8)
-    with pytest.raises(InputError, match="both begin the clip elsewhere"):
-        make_film(tmp_path / "film", plan, backbone, files_in=tmp_path)
+    with pytest.raises(InputError, match=r"shot 'b': methods: .* both begin the clip elsewhere"):
+        make_film(tmp_path / "film", plan, backbone, files_in=[tmp_path])
 
 
 def test_a_locked_part_of_a_take_that_must_be_made_anew_is_refused(tmp_path):
@@ -209,6 +209,19 @@ def test_an_adapter_that_is_nowhere_is_told_before_anything_is_made(tmp_path, ch
     with pytest.raises(InputError, match=f"the file {file!r} is not in"):
         make_film(tmp_path, story_plan(PAIR, c=method(**chosen)), backbone)
     assert backbone.denoised == 0
+
+
+def test_a_file_is_taken_from_the_first_of_the_folders_that_has_it(tmp_path):
+    folders = [tmp_path / "input", tmp_path / "models"]
+    plan = story_plan(PAIR, c=method(one_shot="walk.safetensors"))
+    for folder in folders:
+        folder.mkdir()
+    with pytest.raises(InputError, match=r"is not in .*input or .*models;"):
+        found_files(plan, folders)
+    (folders[1] / "walk.safetensors").write_bytes(b"")
+    assert found_files(plan, folders) == {"walk.safetensors": folders[1] / "walk.safetensors"}
+    (folders[0] / "walk.safetensors").write_bytes(b"")
+    assert found_files(plan, folders) == {"walk.safetensors": folders[0] / "walk.safetensors"}
 
 
 def test_an_adapter_that_lies_with_the_model_is_found_there(tmp_path):

@@ -71,15 +71,15 @@ def test_a_board_with_methods_is_dumped_and_read_back():
 
 def test_a_shot_is_made_as_the_board_says_where_it_does_not_say_otherwise(limits):
     shots = plan_of(
-        "method: {keep_look: 0.5, causal: 3}\nshots:\n- {prompt: A., name: a}\n- B.\n"
+        "method: {keep_look: 0.5, history_parts: 0.3}\nshots:\n- {prompt: A., name: a}\n- B.\n"
         "- {prompt: C., method: {keep_look: off}}\n- {prompt: D., method: {keep_look: {shot: shot 2}}}",
         limits,
     ).shots
     assert [list(shot.method.chosen) for shot in shots] == [
-        ["causal"],  # the first shot has nothing to keep
-        ["keep_look", "causal"],
-        ["causal"],
-        ["keep_look", "causal"],
+        ["history_parts"],  # the first shot has nothing to keep
+        ["keep_look", "history_parts"],
+        ["history_parts"],
+        ["keep_look", "history_parts"],
     ]
     assert [shot.method.shots for shot in shots] == [(), ("a",), (), ("shot 2",)]
 
@@ -106,6 +106,11 @@ def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
         ("shots: [A., {prompt: B., transition: smooth, method: {causal: 3}}]", "causal for a part of a take"),
         ("shots: [A., {prompt: B., transition: smooth, negative: x}]", "another negative prompt"),
         ("shots: [A., {prompt: B., transition: smooth, frames: 1}]", "a smooth transition to a shot of 1 frame"),
+        ("shots: [A., {prompt: B., method: [keep_look, causal]}]", "methods keep_look and causal, which each change"),
+        (
+            "shots: [A., {prompt: B., method: {edit: {shot: shot 1}, ends: {start: p.png, strength: 0.5}}}]",
+            "methods edit and ends, which each begin the clip elsewhere; expected one of them",
+        ),
         ("shots: [{prompt: A., method: regions}]", "method regions without a layout"),
         ("shots: [{prompt: A., method: control}]", "method control without a layout"),
         ("shots: [{prompt: A., method: moving_noise}]", "method moving_noise without a layout"),
