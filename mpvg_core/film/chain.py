@@ -18,6 +18,7 @@ from ..backbone.interface import Backbone, ClipFeatures
 from ..diffusion.guidance import Segment
 from ..diffusion.inject import HistoryConditioning
 from ..diffusion.sampler import StepInfo
+from ..diffusion.schedule import Stepper
 from ..errors import InputError, MPVGError, Problem
 from ..history.adapter import HistoryAdapter, require_fit
 from ..history.decouple import HistoryTokens
@@ -80,6 +81,7 @@ class Filming:
         if any(shot.layout and not shot.method.of_layout for shot in plan.shots):
             text = "layouts are kept with the takes, but place nobody: the methods regions, control, moving_noise do"
             on_event(FilmEvent("note", text=text))
+        _require_kept_noise(plan, backbone, settings.scheduler)
         self._adapter_print = adapter.fingerprint if adapter is not None else None
         self._files = found_files(plan, folders or (Path(),), backbone.companion)
         self.errands, self._texts = plan_route(plan, backbone, adapter, settings, store, only, keep, self._files)
@@ -391,6 +393,20 @@ def _film_of(
         shots=shots,
         left_out=tuple(e.shot.name for e in errands if e.number - 1 not in takes),
     )
+
+
+def _require_kept_noise(plan: FilmPlan, backbone: Backbone, scheduler: str) -> None:
+    """Raises InputError for every shot whose methods act by noise that the scheduler does not keep."""
+    if Stepper(backbone.new_scheduler(scheduler), 1).deterministic:
+        return
+    problems = []
+    for shot in plan.shots:
+        for name in shot.method.by_noise:
+            what = f"method {name} acts by noise, and the scheduler {scheduler!r} draws its own"
+            remedy = "film with ddim, or switch the method off"
+            problems.append(Problem(shot.where or shot_label(shot.name), what, remedy=remedy))
+    if problems:
+        raise InputError(dict.fromkeys(problems))
 
 
 def _of_shot(error: InputError, name: str) -> InputError:

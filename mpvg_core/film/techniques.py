@@ -16,7 +16,7 @@ from torch import Tensor
 from ..diffusion.frames import latent_frames
 from ..diffusion.guidance import HistoryGuidance
 from ..diffusion.noise import shot_noise
-from ..diffusion.predict import Guided
+from ..diffusion.predict import Guided, Predict
 from ..errors import InputError, Problem
 from ..history.select import telling_tokens
 from ..methods.causal import causal_attention
@@ -28,13 +28,13 @@ from ..methods.edit import latent_mask, masked_edit, paste, video_to_video, vide
 from ..methods.freenoise import freenoise
 from ..methods.infill import Segment, bridge_latents, bridged, infill, plan_infill, start_end
 from ..methods.keep_look import keep_look, look_tokens
-from ..methods.noises import box_path, moving_noise, path, same_background, shared_noise
+from ..methods.noises import MOVING, box_path, moving_noise, path, same_background, shared_noise
 from ..methods.one_shot import one_shot, read_tuning
 from ..methods.regions import Region, regions
 from ..methods.regions import Regions as Acting
 from ..methods.shared_attention import Anchor
 from ..methods.structure import canny_clip, layout_clip
-from ..methods.technique import Technique
+from ..methods.technique import Technique, require_compatible
 from ..methods.temporal_adapter import read_temporal_adapter, temporal_adapter
 from ..methods.windows import plan_windows
 from ..storyboard.box import Box
@@ -163,12 +163,18 @@ def ways_of(asked: Asked) -> Ways:
                     found.append(one_shot(read_tuning(asked.files[settings.tuning]), settings.strength))
                 case Causal():
                     found.append(causal_attention(settings.window))
-        found += _windows(asked, asked.method.windows or None)
+        found = _in_order([*found, *_windows(asked, asked.method.windows or None)])
+        require_compatible(found)
     except InputError as error:
         raise InputError(
             replace(problem, where=f"{asked.label}: {problem.where}") for problem in error.problems
         ) from error
     return Ways(tuple(found), finish)
+
+
+def _in_order(techniques: Sequence[Technique]) -> list[Technique]:
+    """Noise moves through the whole shot after FreeNoise has laid it, which would shuffle the way that it goes."""
+    return sorted(techniques, key=lambda technique: technique.name == MOVING)
 
 
 def filled_in(asked: Asked, coarse: Tensor, shoot: Callable[[int, Sequence[Technique]], Tensor]) -> Frames:
@@ -189,19 +195,30 @@ def filled_in(asked: Asked, coarse: Tensor, shoot: Callable[[int, Sequence[Techn
 
 
 def _windows(asked: Asked, settings: Windows | None) -> list[Technique]:
-    window, frames = _window(asked), asked.shape[1]
-    if frames <= window and not asked.spans:
+    if asked.shape[1] <= _window(asked) and not asked.spans:
         return []
+    how = settings or Windows()
+    windows = _planned(asked, how)
+    techniques = [codenoise(windows, asked.spans, weights=how.weights, between=how.between)]
+    if how.freenoise:
+        window = len(windows[0])
+        techniques.append(freenoise(window, _overlap(window, how), asked.seed))
+    return techniques
+
+
+def _planned(asked: Asked, how: Windows) -> Sequence[range]:
+    """The windows of the take; one, where it is no longer than the model's clips."""
+    window = _window(asked)
     if asked.spans:  # a short take has shorter windows, so that each of its prompts has one
         longest = max(len(span.frames) for span in asked.spans)
         window = min(window, longest + 1 - longest % 2)
-    how = settings or Windows()
-    overlap = (window + 1) // 3 if how.overlap is None else how.overlap
-    windows = plan_windows(frames, window, overlap)
-    techniques = [codenoise(windows, asked.spans, weights=how.weights, between=how.between)]
-    if how.freenoise:
-        techniques.append(freenoise(window, overlap, asked.seed))
-    return techniques
+    if asked.shape[1] <= window:
+        return [range(asked.shape[1])]
+    return plan_windows(asked.shape[1], window, _overlap(window, how))
+
+
+def _overlap(window: int, how: Windows) -> int:
+    return (window + 1) // 3 if how.overlap is None else how.overlap
 
 
 def _window(asked: Asked) -> int:
@@ -226,7 +243,10 @@ def _keep_look(asked: Asked, settings: KeepLook) -> list[Technique]:
     latents, noise = model.latents[:window], _first_noise(asked, model)[0, :window]
     whole = Anchor(latents, model.text.embeds[None].to(latents.device), noise)
     anchor = replace(whole, tokens=look_tokens(asked.backbone, whole, _words(asked, model, settings.words)))
-    return keep_look(asked.backbone, anchor, settings.strength, interval=settings.interval, noise=settings.noise)
+    start = shot_noise(asked.seeds[model.name], asked.shape, asked.backbone.device, asked.backbone.dtype)
+    return keep_look(
+        asked.backbone, anchor, settings.strength, interval=settings.interval, noise=settings.noise, start=start
+    )
 
 
 def _words(asked: Asked, model: Model, words: str) -> Tensor:
@@ -358,7 +378,14 @@ def _begun(asked: Asked, settings: Edit, latents: Tensor, source_text: TextEmbed
     if settings.by == "noise":
         return video_to_video(latents, settings.strength)
     alone = HistoryGuidance(text_scale=1.0, history_scale=0.0)
-    source = Guided(asked.backbone, source_text.embeds[None].to(latents.device), None, None, alone)
+
+    def source(guided: Guided) -> Predict:
+        embeds = source_text.embeds[None].to(latents.device)
+        known = Guided(asked.backbone, embeds, None, None, alone, scope="inversion", interrupt=guided.interrupt)
+        windows = _planned(asked, asked.method.windows or Windows())
+        in_windows = codenoise(windows).predict if len(windows) > 1 else None
+        return in_windows(known) if in_windows is not None else known
+
     return video_to_video_by_inversion(latents, source, settings.strength)
 
 

@@ -40,7 +40,7 @@ def causal_attention(window: int | None = None) -> Technique:
         with causal(transformer, window):
             yield
 
-    return Technique("causal attention", around=around)
+    return Technique("causal attention", around=around, attention=True)
 
 
 @contextmanager
@@ -127,8 +127,11 @@ def timed(transformer: Any, timesteps: Tensor) -> Iterator[None]:
         states = args[0] if args else kwargs["hidden_states"]
         if timesteps.shape[1] != states.shape[1]:
             raise MPVGError(f"{timesteps.shape[1]} timesteps for {states.shape[1]} latent frames.")
-        flat = timesteps.to(states.device).flatten()
-        embedded[:] = [module.time_embedding(module.time_proj(flat).to(states.dtype)).unflatten(0, timesteps.shape)]
+        # Where the weights are: those of a model that does not fit are brought to the device later than this.
+        place = module.time_embedding.linear_1.weight.device
+        flat = timesteps.to(place).flatten()
+        found = module.time_embedding(module.time_proj(flat).to(states.dtype)).unflatten(0, timesteps.shape)
+        embedded[:] = [found.to(states.device)]
 
     def modulate_block(norm: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         video = args[0] if args else kwargs["hidden_states"]

@@ -8,6 +8,7 @@ a mask (blended diffusion): what is known is put back after every step, and the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d, max_pool3d
 
 from ..diffusion.frames import TEMPORAL_COMPRESSION
-from ..diffusion.predict import Predict, Step
+from ..diffusion.predict import Guided, Predict, Step
 from ..diffusion.sampler import Constrain
 from ..diffusion.schedule import Stepper
 from ..errors import InputError, MPVGError, Problem
@@ -45,7 +46,7 @@ def begun_from(name: str, clip: Tensor, strength: float) -> Technique:
     """`video_to_video` under another name; `clip` may also be one for each clip of a batch, [B, F, C, h, w]."""
     start_index(1, strength)
 
-    def begin(noise: Tensor, stepper: Stepper) -> Start:
+    def begin(noise: Tensor, stepper: Stepper, guided: Guided) -> Start:
         known = _like(clip, noise, name)
         index = start_index(len(stepper.timesteps), strength)
         if index == len(stepper.timesteps):
@@ -57,19 +58,21 @@ def begun_from(name: str, clip: Tensor, strength: float) -> Technique:
     return Technique(name, start=begin)
 
 
-def video_to_video_by_inversion(clip: Tensor, source: Predict, strength: float, *, sharpen: int = 0) -> Technique:
+def video_to_video_by_inversion(
+    clip: Tensor, source: Callable[[Guided], Predict], strength: float, *, sharpen: int = 0
+) -> Technique:
     """Begin with the latents `clip` [F, C, h, w], walked up to step N - round(N strength) by DDIM inversion.
 
-    source: the prediction under the clip's own prompt (a `Guided` with text scale 1, or with an empty prompt).
-    sharpen: see `invert`. Strength 0 is the clip itself bit for bit. Raises InputError unless 0 <= strength <= 1, and
-    when the scheduler adds noise.
+    source: from the new clip's prediction to the one under the clip's own prompt (a `Guided` with text scale 1, or with
+    an empty prompt; in windows, where the clip is longer than the model's). sharpen: see `invert`. Strength 0 is the
+    clip itself bit for bit. Raises InputError unless 0 <= strength <= 1, and when the scheduler adds noise.
     """
     start_index(1, strength)
     name = "video to video by inversion"
 
-    def begin(noise: Tensor, stepper: Stepper) -> Start:
+    def begin(noise: Tensor, stepper: Stepper, guided: Guided) -> Start:
         index = start_index(len(stepper.timesteps), strength)
-        return Start(invert(source, stepper, _like(clip, noise, name), index, sharpen=sharpen), index)
+        return Start(invert(source(guided), stepper, _like(clip, noise, name), index, sharpen=sharpen), index)
 
     return Technique(name, start=begin)
 

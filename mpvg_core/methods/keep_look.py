@@ -34,6 +34,7 @@ def keep_look(
     layers: tuple[int, ...] | None = None,
     interval: tuple[float, float] = (0.0, 1.0),
     noise: float = 0.0,
+    start: Tensor | None = None,
 ) -> list[Technique]:
     """What makes a shot keep the look that `anchor.tokens` show, see `look_tokens`.
 
@@ -41,7 +42,8 @@ def keep_look(
     Tokens matter most: with all of the anchor's, its place comes along (on the pocket in 8 of 16 films, with the
     moving quarter of them in none); the later half of the layers alone did about as well as all.
     layers, interval: where they are seen, see `Sharing`. noise: the part of the anchor's noise that the shot starts
-    from at strength 1; it ties layout and pose as well, so none by default.
+    from at strength 1; it ties layout and pose as well, so none by default. start: the noise that the anchor started
+    from, [1, F, C, h, w] of the new shot's length; None: `anchor.noise`, which is of the anchor's.
 
     Raises InputError unless strength and noise are from 0 to 1.
     """
@@ -56,7 +58,8 @@ def keep_look(
         return []
     techniques = [shared_attention(backbone, [anchor], Sharing(strength, layers=layers, interval=interval))]
     if noise > 0.0:
-        start = anchor.noise if anchor.noise.dim() == 5 else anchor.noise[None]
+        if start is None:
+            start = anchor.noise if anchor.noise.dim() == 5 else anchor.noise[None]
         techniques.append(shared_noise(start, strength * noise))
     return techniques
 

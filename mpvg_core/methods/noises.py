@@ -20,6 +20,8 @@ from ..storyboard.layout import Track, box_at
 from .regions import inside
 from .technique import Technique
 
+MOVING = "moving noise"
+
 
 def shared_noise(shared: Tensor, ratio: float) -> Technique:
     """The shot starts from sqrt(r) shared + sqrt(1 - r) own noise; two such shots correlate by r.
@@ -32,7 +34,7 @@ def shared_noise(shared: Tensor, ratio: float) -> Technique:
     def mix(own: Tensor) -> Tensor:
         return own if ratio == 0.0 else mix_noise(shared.to(own), own, ratio)
 
-    return Technique("shared noise", noise=mix)
+    return Technique("shared noise", noise=mix, by_noise=ratio > 0.0)
 
 
 def path(
@@ -124,7 +126,11 @@ def _moved(base: Tensor, wanders: Tensor, down: float, right: float) -> tuple[Te
 def moving_noise(shifts: Tensor, *, ratio: float = 0.5, whole: bool = True, region: Tensor | None = None) -> Technique:
     """The shot starts from noise that wanders, see `move_noise`; ratio 0 is the shot's own noise itself."""
     mix_noise(shifts, shifts, ratio)
-    return Technique("moving noise", noise=lambda own: move_noise(own, shifts, ratio=ratio, whole=whole, region=region))
+
+    def move(own: Tensor) -> Tensor:
+        return move_noise(own, shifts, ratio=ratio, whole=whole, region=region)
+
+    return Technique(MOVING, noise=move, by_noise=ratio > 0.0)
 
 
 def same_background(
@@ -138,7 +144,8 @@ def same_background(
 
     x <- x + m a (y - x), y = a_t z + s_t eps being the anchor's latents `anchor` [F, C, h, w] at the level of the step
     with the noise the shot starts from, and m = 0 in the `foreground` (bool [1, F, 1, h, w]: where either shot has its
-    actors; see `edit.latent_mask`). As both noises are nearly the same, mixing does not calm the picture.
+    actors; see `edit.latent_mask`). With DDIM both noises are nearly the same, and mixing does not calm the picture;
+    DPM draws its own, and the noise of what is mixed is at first up to a fifth too small.
     strength a: 0 leaves the shot alone, bit for bit; 1 is the anchor's background itself.
 
     Raises InputError for a strength or interval out of range.

@@ -122,7 +122,8 @@ def regions(
     settings = settings or Regions()
     if settings.strength == 0.0 or not entities:
         return Technique(NAME)
-    return Technique(NAME, around=_Placing(tuple(entities), size, settings, temporal_compression).around)
+    placing = _Placing(tuple(entities), size, settings, temporal_compression)
+    return Technique(NAME, around=placing.around, attention=True)
 
 
 @dataclass(frozen=True)
@@ -170,30 +171,48 @@ def placed(
     for own in words:
         spans.append(slice(start, start + len(own)))
         start += len(own)
-    where = _Where([member.to(objects.device) for member in tokens], spans)
     blocks = list(transformer.transformer_blocks)
     for block in blocks:
         _require_stock(block.attn1)
-    length = [0]  # of the text, known when a call comes
+    seen = _Seen([token.cpu() for token in tokens], spans)
 
     def append(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         text = kwargs["encoder_hidden_states"]
-        length[0] = text.shape[1]
+        seen.begin(text)
         own = objects.to(text).expand(text.shape[0], -1, -1)
         return args, {**kwargs, "encoder_hidden_states": torch.cat([text, own], dim=1)}
 
     def drop(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         video, text = output
-        return video, _without(text, 1, length[0], start)
+        return video, _without(text, 1, seen.length, start)
 
     with ExitStack() as stack:
         stack.callback(blocks[0].register_forward_pre_hook(append, with_kwargs=True).remove)
         stack.callback(blocks[-1].register_forward_hook(drop, with_kwargs=True).remove)
         for block in blocks:
-            look = _Look(where, length, told, strength)
+            look = _Look(seen, told, strength)
             stack.callback(block.attn1.register_forward_pre_hook(look.before, with_kwargs=True).remove)
             stack.callback(block.attn1.register_forward_hook(look.after, with_kwargs=True).remove)
         yield
+
+
+class _Seen:
+    """What all blocks know of the call under way: the length of its text, and who sees whom, on the call's device.
+
+    That is not where the words were read: the weights of a model that does not fit wait elsewhere.
+    """
+
+    def __init__(self, tokens: Sequence[Tensor], spans: Sequence[slice]) -> None:
+        self._tokens, self._spans = tokens, spans
+        self.length = 0
+        self.where: _Where | None = None
+        self._device: torch.device | None = None
+
+    def begin(self, text: Tensor) -> None:
+        self.length = text.shape[1]
+        if self.where is None or self._device != text.device:
+            self.where = _Where([token.to(text.device) for token in self._tokens], self._spans)
+            self._device = text.device
 
 
 class _Where:
@@ -216,14 +235,19 @@ class _Where:
 class _Look:
     """The hooks of one block's attention: `before` takes the objects off, `after` brings in what they do."""
 
-    def __init__(self, where: _Where, length: list[int], told: Sequence[bool], strength: float) -> None:
-        self.where, self.length, self.told = where, length, told
+    def __init__(self, seen: _Seen, told: Sequence[bool], strength: float) -> None:
+        self.seen, self.told = seen, told
         self.bias = math.log(strength)
         self._objects: Tensor | None = None  # [B, N, D] of the call that is under way
 
+    @property
+    def where(self) -> _Where:
+        assert self.seen.where is not None, "the first block's pre-hook of the same call has run"
+        return self.seen.where
+
     def before(self, attn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         text, mask = kwargs["encoder_hidden_states"], kwargs.get("attention_mask")
-        start, count = self.length[0], self.where.count
+        start, count = self.seen.length, self.where.count
         self._objects = text[:, start : start + count]
         kwargs = {**kwargs, "encoder_hidden_states": _without(text, 1, start, count)}
         if mask is not None:
@@ -241,7 +265,7 @@ class _Look:
             own = torch.zeros_like(objects).index_copy(0, rows, own)
         else:
             video = self._put(video, seen)
-        start = self.length[0]
+        start = self.seen.length
         return video, torch.cat([text[:, :start], own, text[:, start:]], dim=1)
 
     def _put(self, video: Tensor, seen: Sequence[Tensor]) -> Tensor:

@@ -28,30 +28,49 @@ class Technique:
 
     name: for messages.
     noise: the clip's noise [1, F, C, h, w] to other noise of unit variance.
-    start: noise and stepper to where the loop begins, in place of step 0 with the noise.
+    start: noise, stepper and the clip's own prediction to where the loop begins, in place of step 0 with the noise.
     predict: the clip's own prediction to another one, which may ask it for parts and with other prompts.
     around, widen, reweigh: what is done to every transformer call, and to the conditions of a step (see
     `diffusion.predict`).
     constrain: noise and stepper to what is put into the latents after each step.
+    attention: it replaces how the layers attend, which one technique alone can.
+    by_noise: it acts by the noise that the loop starts from, which a scheduler that draws its own soon forgets.
     """
 
     name: str
     noise: Callable[[Tensor], Tensor] | None = None
-    start: Callable[[Tensor, Stepper], Start] | None = None
+    start: Callable[[Tensor, Stepper, Guided], Start] | None = None
     predict: Callable[[Guided], Predict] | None = None
     around: Around | None = None
     widen: Widen | None = None
     reweigh: Reweigh | None = None
     constrain: Callable[[Tensor, Stepper], Constrain] | None = None
+    attention: bool = False
+    by_noise: bool = False
 
 
 def require_compatible(techniques: Sequence[Technique]) -> None:
-    """Raises InputError where two techniques want to replace the same thing: where the loop starts, or what it asks."""
-    for part, what in (("start", "begin the clip elsewhere"), ("predict", "make its predictions otherwise")):
-        names = [technique.name for technique in techniques if getattr(technique, part) is not None]
+    """Raises InputError where two techniques want to replace the same thing: where the loop starts, what it asks, or
+    how layers attend."""
+    for part, what in (
+        ("start", "begin the clip elsewhere"),
+        ("predict", "make its predictions otherwise"),
+        ("attention", "change the attention itself"),
+    ):
+        names = [technique.name for technique in techniques if getattr(technique, part)]
+        if part == "attention":  # the same twice may stand in different layers
+            names = list(dict.fromkeys(names))
         if len(names) > 1:
             both = " and ".join(names)
             raise InputError(Problem("methods", f"{both} both {what}", "one of them", "leave one out"))
+
+
+def require_kept_noise(name: str, stepper: Stepper) -> None:
+    """Raises InputError for a scheduler that draws noise of its own: with a zero signal at its first timestep, as
+    CogVideoX has it, nothing of the noise that the loop starts from outlives the first step of DPM."""
+    if not stepper.deterministic:
+        what, remedy = "it acts by noise, and this scheduler draws its own", "choose the scheduler 'ddim'"
+        raise InputError(Problem(name, what, "a scheduler that adds none", remedy))
 
 
 @torch.no_grad()
@@ -65,10 +84,12 @@ def sample_with(
 ) -> Tensor:
     """Denoise `noise` [1, F, C, h, w] with all techniques, in their order; none gives the plain clip, bit for bit.
 
-    Raises what `diffusion.sampler.denoise` and `require_compatible` raise.
+    Raises what `diffusion.sampler.denoise`, `require_compatible` and `require_kept_noise` raise.
     """
     require_compatible(techniques)
     for technique in techniques:
+        if technique.by_noise:
+            require_kept_noise(technique.name, stepper)
         if technique.noise is not None:
             noise = technique.noise(noise)
     guided = replace(
@@ -84,7 +105,7 @@ def sample_with(
         if technique.predict is not None:
             predict = technique.predict(guided)
         if technique.start is not None:
-            start = technique.start(noise, stepper)
+            start = technique.start(noise, stepper, guided)
         if technique.constrain is not None:
             constrains.append(technique.constrain(noise, stepper))
     return denoise(

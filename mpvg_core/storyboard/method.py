@@ -40,13 +40,21 @@ def _interval(value: Any) -> Any:
     return value
 
 
+def _begins_first(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise complaint(f"'interval' is {list(interval)}", "where it begins before where it ends")
+    return interval
+
+
 def _switch(value: Any) -> Any:
     """`on` and `off` are words in our YAML, as methods themselves are switched."""
     return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
 
 
 Switch = Annotated[bool, Strict(), BeforeValidator(_switch)]
-Interval = Annotated[tuple[Part, Part], BeforeValidator(_interval), PlainSerializer(list)]
+Interval = Annotated[
+    tuple[Part, Part], BeforeValidator(_interval), AfterValidator(_begins_first), PlainSerializer(list)
+]
 
 
 CONTROL_ADAPTER, TEMPORAL_ADAPTER = "control_adapter.safetensors", "temporal_adapter.safetensors"
@@ -382,6 +390,18 @@ class Method(BaseModel):
             "regions": self.regions,
             "control": control and control.video is None and control.shot is None,
             "moving_noise": noise and noise.path is None,
+        }
+        return tuple(name for name, acts in acting.items() if acts)
+
+    @property
+    def by_noise(self) -> tuple[str, ...]:
+        """The names of those that act by the noise that a shot starts from, or walk back to it."""
+        shared, moving, look, edit = self.shared_noise, self.moving_noise, self.keep_look, self.edit
+        acting = {
+            "shared_noise": shared and shared.strength,
+            "moving_noise": moving and moving.strength,
+            "keep_look": look and look.strength and look.noise,
+            "edit": edit and edit.by == "inversion",
         }
         return tuple(name for name, acts in acting.items() if acts)
 

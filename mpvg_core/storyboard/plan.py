@@ -313,7 +313,7 @@ class _Planning:
             if shot.negative != first.negative:
                 what = "another negative prompt"
                 self._complain(("shots", index, "negative"), label, what, goes_on, "give both the same")
-            for name in (*_OF_ONE_CLIP, "infill"):
+            for name in (*_OF_ONE_CLIP, "infill", "history_parts"):
                 if name in shot.method.chosen:
                     remedy = "join it by a cut"
                     self._complain(("shots", index), label, f"method {name} in a take of several shots", "", remedy)

@@ -50,7 +50,7 @@ def test_noises_are_changed_one_after_the_other(run, noise):
 
 
 def test_the_loop_begins_where_a_technique_says(run, backbone, noise):
-    late = Technique("late", start=lambda x, stepper: Start(x, 3))
+    late = Technique("late", start=lambda x, stepper, guided: Start(x, 3))
     run(late)
     assert len(backbone.calls) == 2  # one step of two branches
 

@@ -111,6 +111,14 @@ def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
             "shots: [A., {prompt: B., method: {edit: {shot: shot 1}, ends: {start: p.png, strength: 0.5}}}]",
             "methods edit and ends, which each begin the clip elsewhere; expected one of them",
         ),
+        (
+            "shots: [A., {prompt: B., method: {keep_look: {interval: [0.8, 0.2]}}}]",
+            "'interval' is [0.8, 0.2]; expected where it begins before where it ends",
+        ),
+        (
+            "shots: [{prompt: A., frames: 17, method: history_parts}, {prompt: B., frames: 17, transition: smooth}]",
+            "method history_parts in a take of several shots",
+        ),
         ("shots: [{prompt: A., method: regions}]", "method regions without a layout"),
         ("shots: [{prompt: A., method: control}]", "method control without a layout"),
         ("shots: [{prompt: A., method: moving_noise}]", "method moving_noise without a layout"),
