@@ -179,7 +179,7 @@ class MultiSceneSampler(io.ComfyNode):
         from ..mpvg_core.film.clips import shoot_once
         from ..mpvg_core.film.shoot import ClipRequest, conditioning
         from ..mpvg_core.film.takes import TakeStore
-        from ..mpvg_core.film.techniques import ways_of
+        from ..mpvg_core.film.techniques import ways_of, with_words
 
         backbone, methods = model.backbone, methods or Methods()
         _require_one_model(model, prompt, negative, history_tokens)
@@ -196,8 +196,10 @@ class MultiSceneSampler(io.ComfyNode):
         )
         request.require_possible(backbone)
         progress = host.Progress(request.steps)
+        asked = asked_of(methods, model, prompt, request)
         with host.reading(backbone):
             against = negative.text if negative is not None else backbone.encode_text([""])[0]
+            asked = with_words(asked)
         with host.at_work(model.resident, backbone.transformer), TakeStore(folders.clips_folder()) as store:
             remembered = history_tokens.tokens if history_tokens is not None else None
             latent = shoot_once(
@@ -208,7 +210,7 @@ class MultiSceneSampler(io.ComfyNode):
                 against,
                 conditioning(model.adapter, remembered, backbone.device),
                 adapter=model.adapter.fingerprint if model.adapter is not None else None,
-                techniques=lambda: ways_of(asked_of(methods, model, prompt, request)).techniques,
+                techniques=lambda: ways_of(asked).techniques,
                 parts=methods.parts,
                 made_by=methods.fingerprint(),
                 on_step=lambda info: progress.show(info.index + 1, step_picture(model, info)),
@@ -282,7 +284,7 @@ class CoarseToFine(io.ComfyNode):
         negative: EncodedPrompt | None = None,
     ) -> io.NodeOutput:
         from ..mpvg_core.film.shoot import ClipRequest, conditioning, shoot_clip
-        from ..mpvg_core.film.techniques import filled_in
+        from ..mpvg_core.film.techniques import filled_in, ways_of
 
         backbone = model.backbone
         _require_one_model(model, prompt, negative, history_tokens)
@@ -304,7 +306,7 @@ class CoarseToFine(io.ComfyNode):
         with host.reading(backbone):
             against = negative.text if negative is not None else backbone.encode_text([""])[0]
         remembered = history_tokens.tokens if history_tokens is not None else None
-        made = []
+        windows, made = ways_of(asked).techniques, []
         with host.at_work(model.resident, backbone.transformer):
 
             def shoot(own_seed: int, techniques: Any) -> Any:
@@ -314,7 +316,7 @@ class CoarseToFine(io.ComfyNode):
                     prompt.text,
                     against,
                     conditioning(model.adapter, remembered, backbone.device),
-                    techniques=techniques,
+                    techniques=(*windows, *techniques),
                     on_step=lambda info: progress.show(info.index + 1, step_picture(model, info)),
                     interrupt=host.interrupt,
                 )

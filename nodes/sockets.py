@@ -124,6 +124,16 @@ class Tokens:
 _JOINED = ("shots", "seeds", "clips", "rates", "masks", "files")  # of the fields of `Methods`, those that add up
 
 
+def _require_one_of_a_name(known: Mapping[str, EarlierShot], new: Mapping[str, EarlierShot]) -> None:
+    from ..mpvg_core.errors import InputError, Problem
+
+    for name in known.keys() & new.keys():
+        one, other = known[name].latents, new[name].latents
+        if one is not other and (one.shape != other.shape or not bool((one == other).all())):
+            what = "methods build on two earlier shots of this name"
+            raise InputError(Problem(f"shot {name!r}", what, "one", "give them different names in Prompt History"))
+
+
 def _content(path: Path) -> str:
     from ..mpvg_core.film.durable import sha256_file
 
@@ -153,7 +163,11 @@ class Methods:
     segments: tuple[Segment, ...] = ()
 
     def with_one(self, name: str, settings: Mapping[str, Any], **given: Any) -> Methods:
-        """These and one more; a second one of the same name takes the place of the first."""
+        """These and one more; a second one of the same name takes the place of the first.
+
+        Raises InputError for an earlier shot that has the name of another one.
+        """
+        _require_one_of_a_name(self.shots, given.get("shots", {}))
         joined = {part: {**getattr(self, part), **given.pop(part, {})} for part in _JOINED}
         return replace(self, settings={**self.settings, name: dict(settings)}, **joined, **given)
 

@@ -120,10 +120,10 @@ class EarlierShotsInView(io.ComfyNode):
 
         require_same_model(model, history.model, "history")
         backbone, count = model.backbone, len(history.clips)
-        past = {
-            clip.name: Model(clip.name, shot.text, clip.latent.to(device=backbone.device, dtype=backbone.dtype))
-            for clip, shot in zip(history.clips, history.past, strict=True)
-        }
+        past = {}
+        for ago, clip, shot in zip(range(count, 0, -1), history.clips, history.past, strict=True):
+            latents = clip.latent.to(device=backbone.device, dtype=backbone.dtype)
+            past[f"{clip.name}, {ago} ago"] = Model(clip.name, shot.text, latents)  # two may have one name
         settings = {"strength": strength, "interval": (0.0, end)}
         files = {TEMPORAL_ADAPTER: _adapter(model, adapter, TEMPORAL_ADAPTER)}
         return chained(methods, "cross_shot", settings, past=past, ages=tuple(range(count, 0, -1)), files=files)

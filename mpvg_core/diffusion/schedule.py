@@ -48,6 +48,11 @@ def interval_problems(name: str, interval: tuple[float, float]) -> list[Problem]
     return [Problem(name, f"{interval}", "two numbers, 0 <= start <= end <= 1")]
 
 
+def draws_noise(scheduler: Any) -> bool:
+    """Whether a scheduler adds noise of its own in every step, as CogVideoX's DPM does."""
+    return "old_pred_original_sample" in inspect.signature(scheduler.step).parameters
+
+
 class Stepper:
     """A diffusers scheduler (CogVideoX's DDIM or DPM, or any with `step(output, t, sample)`) behind one call.
 
@@ -67,7 +72,7 @@ class Stepper:
         except ValueError as error:
             raise InputError(Problem("steps", f"the scheduler refuses {steps} steps: {error}")) from error
         accepted = inspect.signature(scheduler.step).parameters
-        self._remembers = "old_pred_original_sample" in accepted
+        self._remembers = draws_noise(scheduler)
         if self._remembers and generator is None:
             raise MPVGError(
                 "The DPM scheduler adds fresh noise at every step; give a generator, or the shot cannot be made again."

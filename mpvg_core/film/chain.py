@@ -18,7 +18,7 @@ from ..backbone.interface import Backbone, ClipFeatures
 from ..diffusion.guidance import Segment
 from ..diffusion.inject import HistoryConditioning
 from ..diffusion.sampler import StepInfo
-from ..diffusion.schedule import Stepper
+from ..diffusion.schedule import draws_noise
 from ..errors import InputError, MPVGError, Problem
 from ..history.adapter import HistoryAdapter, require_fit
 from ..history.decouple import HistoryTokens
@@ -225,6 +225,7 @@ class Filming:
             past=[self.errands[index].shot.name for index in seen],
             ages=[first.number - 1 - index for index in seen],
             files=self._files,
+            texts=self._texts,
         )
 
     def _conditioning(self, errand: Errand) -> HistoryConditioning | None:
@@ -397,7 +398,7 @@ def _film_of(
 
 def _require_kept_noise(plan: FilmPlan, backbone: Backbone, scheduler: str) -> None:
     """Raises InputError for every shot whose methods act by noise that the scheduler does not keep."""
-    if Stepper(backbone.new_scheduler(scheduler), 1).deterministic:
+    if not draws_noise(backbone.new_scheduler(scheduler)):
         return
     problems = []
     for shot in plan.shots:

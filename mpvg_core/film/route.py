@@ -17,6 +17,7 @@ from .durable import sha256_file
 from .recall import recall
 from .record import Memory, takes_in_use
 from .takes import Take, TakeStore, take_id
+from .techniques import words_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +97,8 @@ def plan_route(
     """
     locked = _locked_takes(plan, store, {**store.locked(), **(keep or {})})
     prompts = [take.inputs["prompt"] if (take := locked.get(shot.name)) else shot.full_prompt for shot in plan.shots]
-    texts = _encode_once(backbone, [*prompts, *(shot.negative for shot in plan.shots)])
+    beside = [words for shot in plan.shots for words in (shot.negative, *words_of(shot.method, shot.layout))]
+    texts = _encode_once(backbone, [*prompts, *beside])
     current = [texts[prompt] for prompt in prompts]
 
     remembering = None

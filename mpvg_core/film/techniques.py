@@ -106,6 +106,11 @@ class Asked:
     files: Mapping[str, Path] = field(default_factory=dict)
     clips: Mapping[str, np.ndarray] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    texts: Mapping[str, TextEmbedding] = field(default_factory=dict)
+
+    def read(self, words: str) -> TextEmbedding:
+        """Words as the model reads them, from `texts` where they were read before."""
+        return self.texts[words] if words in self.texts else self.backbone.encode_text([words])[0]
 
     @property
     def clip_frames(self) -> int:
@@ -121,12 +126,27 @@ class Asked:
         return 1, frames, model.latent_channels, self.height // side, self.width // side
 
 
+def words_of(method: Method, layout: Sequence[PlacedBox]) -> list[str]:
+    """What a shot's methods read beside its prompts, for reading all at once: a large text encoder does not stay."""
+    words = [line.words for line in layout] if method.regions else []
+    words += [method.keep_look.words] if method.keep_look and method.keep_look.words else []
+    walked = method.edit and method.edit.by == "inversion" and method.edit.shot is None
+    return [*dict.fromkeys([*words, *([""] if walked else [])])]
+
+
 @dataclass(frozen=True)
 class Ways:
     """How a take is made: its techniques, and what is done to its frames as they leave the decoder."""
 
     techniques: tuple[Technique, ...] = ()
     finish: Callable[[Frames], Frames] | None = None
+
+
+def with_words(asked: Asked) -> Asked:
+    """The same, with all words read that its methods want."""
+    words = [text for text in words_of(asked.method, asked.layout) if text not in asked.texts]
+    read = dict(zip(words, asked.backbone.encode_text(words), strict=True)) if words else {}
+    return replace(asked, texts={**asked.texts, **read})
 
 
 def ways_of(asked: Asked) -> Ways:
@@ -256,7 +276,7 @@ def _words(asked: Asked, model: Model, words: str) -> Tensor:
         found = telling_tokens(model.text) & torch.tensor([int(i) in said for i in model.text.ids])
         what = "no word of its prompt"
     else:
-        [text] = asked.backbone.encode_text([words])
+        text = asked.read(words)
         ids = text.ids[text.mask.to(text.ids.device)].tolist()
         known = model.text.ids.tolist()
         found = torch.zeros(len(known), dtype=torch.bool)
@@ -298,7 +318,7 @@ def _moving_noise(asked: Asked, settings: MovingNoise) -> list[Technique]:
 def _regions(asked: Asked, settings: Regions) -> Technique:
     words = {line.entity: line.words for line in asked.layout}
     places = tracks(asked.layout)
-    texts = asked.backbone.encode_text([words[entity] for entity in places])
+    texts = [asked.read(words[entity]) for entity in places]
     entities = [
         Region(text.embeds[text.mask.to(text.embeds.device)], track)
         for text, track in zip(texts, places.values(), strict=True)
@@ -357,7 +377,7 @@ def _edit(asked: Asked, settings: Edit) -> tuple[list[Technique], Callable[[Fram
         known = partial(backbone.decode, latents)
     else:
         clip = _footage(asked, str(settings.video))
-        latents, source_text = backbone.encode_clip(clip), backbone.encode_text([""])[0]
+        latents, source_text = backbone.encode_clip(clip), None
         known = partial(iter, [clip])
     if latents.shape[0] != asked.shape[1]:
         count = 1 + backbone.temporal_compression * (latents.shape[0] - 1)
@@ -374,13 +394,14 @@ def _edit(asked: Asked, settings: Edit) -> tuple[list[Technique], Callable[[Fram
     return techniques, lambda made: _pasted(made, known(), pixels.expand(asked.frames, -1, -1).numpy())
 
 
-def _begun(asked: Asked, settings: Edit, latents: Tensor, source_text: TextEmbedding) -> Technique:
+def _begun(asked: Asked, settings: Edit, latents: Tensor, source_text: TextEmbedding | None) -> Technique:
+    """source_text: the prompt of the clip; None: the empty one, of a clip that has none."""
     if settings.by == "noise":
         return video_to_video(latents, settings.strength)
     alone = HistoryGuidance(text_scale=1.0, history_scale=0.0)
 
     def source(guided: Guided) -> Predict:
-        embeds = source_text.embeds[None].to(latents.device)
+        embeds = (source_text or asked.read("")).embeds[None].to(latents.device)
         known = Guided(asked.backbone, embeds, None, None, alone, scope="inversion", interrupt=guided.interrupt)
         windows = _planned(asked, asked.method.windows or Windows())
         in_windows = codenoise(windows).predict if len(windows) > 1 else None

@@ -18,6 +18,7 @@ import colorsys
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,7 +175,7 @@ def placed(
     blocks = list(transformer.transformer_blocks)
     for block in blocks:
         _require_stock(block.attn1)
-    seen = _Seen([token.cpu() for token in tokens], spans)
+    seen = _Seen(_Where([token.cpu() for token in tokens], spans))
 
     def append(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         text = kwargs["encoder_hidden_states"]
@@ -202,30 +203,33 @@ class _Seen:
     That is not where the words were read: the weights of a model that does not fit wait elsewhere.
     """
 
-    def __init__(self, tokens: Sequence[Tensor], spans: Sequence[slice]) -> None:
-        self._tokens, self._spans = tokens, spans
-        self.length = 0
-        self.where: _Where | None = None
-        self._device: torch.device | None = None
+    def __init__(self, where: _Where) -> None:
+        self._known, self.where, self.length = where, where, 0
 
     def begin(self, text: Tensor) -> None:
         self.length = text.shape[1]
-        if self.where is None or self._device != text.device:
-            self.where = _Where([token.to(text.device) for token in self._tokens], self._spans)
-            self._device = text.device
+        if self.where.device != text.device:
+            self.where = self._known.on(text.device)
 
 
 class _Where:
     """Which video tokens see which object tokens; tokens that see the same ones are looked after together."""
 
     def __init__(self, tokens: Sequence[Tensor], spans: Sequence[slice]) -> None:
-        self.spans, self.count = tuple(spans), spans[-1].stop
+        self.spans, self.count, self.device = tuple(spans), spans[-1].stop, torch.device("cpu")
         self.members = tuple(member.nonzero().flatten() for member in tokens)
         patterns = torch.stack(list(tokens), dim=1)  # [S, R]
         seen = torch.unique(patterns[patterns.any(dim=1)], dim=0)
         self.groups = tuple(
             ((patterns == pattern).all(dim=1).nonzero().flatten(), self._objects(pattern)) for pattern in seen
         )
+
+    def on(self, device: torch.device) -> _Where:
+        """The same, for calls on this device."""
+        moved = copy(self)
+        moved.device, moved.members = device, tuple(member.to(device) for member in self.members)
+        moved.groups = tuple((tokens.to(device), objects.to(device)) for tokens, objects in self.groups)
+        return moved
 
     def _objects(self, pattern: Tensor) -> Tensor:
         spans = [span for span, sees in zip(self.spans, pattern.tolist(), strict=True) if sees]
@@ -240,14 +244,9 @@ class _Look:
         self.bias = math.log(strength)
         self._objects: Tensor | None = None  # [B, N, D] of the call that is under way
 
-    @property
-    def where(self) -> _Where:
-        assert self.seen.where is not None, "the first block's pre-hook of the same call has run"
-        return self.seen.where
-
     def before(self, attn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         text, mask = kwargs["encoder_hidden_states"], kwargs.get("attention_mask")
-        start, count = self.seen.length, self.where.count
+        start, count = self.seen.length, self.seen.where.count
         self._objects = text[:, start : start + count]
         kwargs = {**kwargs, "encoder_hidden_states": _without(text, 1, start, count)}
         if mask is not None:
@@ -269,7 +268,7 @@ class _Look:
         return video, torch.cat([text[:, :start], own, text[:, start:]], dim=1)
 
     def _put(self, video: Tensor, seen: Sequence[Tensor]) -> Tensor:
-        for (tokens, _), states in zip(self.where.groups, seen, strict=True):
+        for (tokens, _), states in zip(self.seen.where.groups, seen, strict=True):
             video = video.index_copy(1, tokens, states.to(video.dtype))
         return video
 
@@ -291,7 +290,7 @@ class _Look:
         own_value = heads(attn, attn.to_v(objects[rows]))
 
         seen = []
-        for tokens, visible in self.where.groups:
+        for tokens, visible in self.seen.where.groups:
             further = own_key[:, :, visible]
             states = scaled_dot_product_attention(
                 query[:, :, tokens],
@@ -301,7 +300,7 @@ class _Look:
             )
             seen.append(written(attn, states))
         own = []
-        for span, members in zip(self.where.spans, self.where.members, strict=True):
+        for span, members in zip(self.seen.where.spans, self.seen.where.members, strict=True):
             states = scaled_dot_product_attention(
                 own_query[:, :, span],
                 torch.cat([own_key[:, :, span], key[:, :, words:][:, :, members]], dim=2),
@@ -325,7 +324,9 @@ def _rows(told: Sequence[bool], batch: int, device: torch.device) -> Tensor:
     """The rows of a call that see the regions; each branch has as many rows as the others."""
     if batch % len(told):
         raise MPVGError(f"A call of {batch} rows does not hold {len(told)} branches of one size.")
-    return torch.tensor(told, device=device).repeat_interleave(batch // len(told)).nonzero().flatten()
+    own = batch // len(told)
+    rows = [row for index, sees in enumerate(told) if sees for row in range(index * own, (index + 1) * own)]
+    return torch.tensor(rows, dtype=torch.long, device=device)
 
 
 def _require_stock(attn: Any) -> None:

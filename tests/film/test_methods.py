@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from diffusers import CogVideoXDPMScheduler
 from fake_film import FakeBackbone, contents, make_film, story_plan
 from PIL import Image
 
@@ -16,6 +17,7 @@ from mpvg_core.film.reading import read_pictures
 from mpvg_core.film.takes import TakeStore
 from mpvg_core.film.tensors import read_latent
 from mpvg_core.storyboard.method import Method
+from mpvg_core.storyboard.plan import PlacedBox
 
 PAIR = {"a": "a red boat", "b": "a green wave", "c": "a grey gull"}
 
@@ -153,6 +155,37 @@ def test_two_methods_that_do_not_go_together_name_the_shot(tmp_path):
     backbone.encode_clip = lambda frames: torch.zeros((len(frames) - 1) // 4 + 1, 4, 8, 8)
     with pytest.raises(InputError, match=r"shot 'b': methods: .* both begin the clip elsewhere"):
         make_film(tmp_path / "film", plan, backbone, files_in=[tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [
+        ({"shared_noise": {"shot": "a"}}, "shared_noise"),
+        ({"moving_noise": [[0, 0], [8, 0]]}, "moving_noise"),
+        ({"edit": {"shot": "a", "by": "inversion"}}, "edit"),
+    ],
+)
+def test_what_acts_by_noise_is_refused_before_anything_is_made_with_a_scheduler_that_draws_its_own(
+    tmp_path, chosen, name
+):
+    backbone = FakeBackbone()
+    backbone.new_scheduler = lambda kind="ddim": CogVideoXDPMScheduler()
+    with pytest.raises(InputError, match=f"shot 'c': method {name} acts by noise, and the scheduler 'ddim' draws"):
+        make_film(tmp_path, story_plan(PAIR, looks_back=False, c=method(**chosen)), backbone)
+    assert backbone.denoised == 0
+
+
+def test_words_of_methods_are_read_together_with_the_prompts(tmp_path):
+    boat = PlacedBox("boat", "a red boat", (0.0, 0.0, 0.5, 0.5), 0.0)
+    backbone = FakeBackbone()
+    backbone.encode_clip = lambda frames: torch.zeros((len(frames) - 1) // 4 + 1, 4, 8, 8)
+    look = {**method(regions=0.0), "layout": (boat,)}
+    film, _ = make_film(tmp_path / "one", story_plan(PAIR, looks_back=False, a=look, b=look), backbone)
+    assert sorted(backbone.encoded) == sorted({"", *PAIR.values()})  # the words are a prompt's as well
+    assert len(film.shots) == 3
+    backbone.encoded = []
+    make_film(tmp_path / "two", story_plan({"a": "a green wave"}, a=look), backbone)
+    assert sorted(backbone.encoded) == ["", "a green wave", "a red boat"]
 
 
 def test_a_locked_part_of_a_take_that_must_be_made_anew_is_refused(tmp_path):

@@ -47,6 +47,12 @@ def test_no_ratio_is_the_shots_own_noise_bit_for_bit(run, noise):
     assert torch.equal(run(same_background(noise[0], torch.zeros(1, 3, 1, 8, 8).bool(), strength=0.0)), plain)
 
 
+@pytest.mark.parametrize("technique", [moving_noise(torch.ones(3, 2)), shared_noise(torch.ones(1, 3, 4, 8, 8), 0.5)])
+def test_noise_that_the_scheduler_would_not_keep_is_refused(run, technique):
+    with pytest.raises(InputError, match=f"{technique.name}: it acts by noise.*'ddim'"):
+        run(technique, scheduler="dpm")
+
+
 def test_a_speed_of_d_pixels_a_frame_is_half_as_many_cells_a_latent_frame():
     speed, frames = 3.0, 5
     straight = path([(0, 0), (0, speed * 16)], frames, spatial=8)  # 17 pixel frames: 16 steps

@@ -16,8 +16,9 @@ from mpvg_core.diffusion.inject import ConcatInjection, HistoryConditioning, inj
 from mpvg_core.diffusion.predict import Guided, Step
 from mpvg_core.diffusion.schedule import Stepper
 from mpvg_core.errors import InputError
+from mpvg_core.methods.causal import causal_attention
 from mpvg_core.methods.regions import Region, Regions, box_clip, inside, latent_times, placed, regions
-from mpvg_core.methods.technique import sample_with
+from mpvg_core.methods.technique import require_compatible, sample_with
 
 SIZE = (3, 8, 8)  # latents of tests/diffusion/tiny.py: frames, height, width; 4 x 4 tokens a frame
 LEFT, RIGHT, NOWHERE = ((0.0, (0.0, 0.0, 0.5, 1.0)),), ((0.0, (0.5, 0.0, 0.5, 1.0)),), ((0.0, (0.2, 0.2, 0.0, 1.0)),)
@@ -139,6 +140,21 @@ def test_tokens_that_nobody_sees_change_nothing_but_rounding(backbone, noise, po
         with placed(backbone.transformer, [normal(21, 3, 64)], [torch.zeros(48, dtype=torch.bool)], [True], 1.0):
             unseen = backbone.denoise(noise, torch.tensor([499]), positive, branch="b")
     assert (stock - unseen).abs().max() <= 2e-6
+
+
+def test_words_that_were_read_where_weights_wait_come_to_the_device_of_the_call(backbone, noise, positive, normal):
+    """A model that does not fit has its weights elsewhere until a part is called; `meta` tells devices apart."""
+    transformer, where = backbone.transformer.to("meta"), [torch.arange(48) < 20, torch.arange(48) > 30]
+    with torch.no_grad(), placed(transformer, [normal(21, 3, 64), normal(22, 2, 64)], where, [True], 1.0):
+        found = transformer(noise.to("meta"), positive.to("meta"), torch.tensor([499], device="meta"))[0]
+    assert found.device.type == "meta" and found.shape == noise.shape
+
+
+def test_methods_that_each_change_the_attention_are_refused_in_either_order(words):
+    two = [regions([Region(words, LEFT)], SIZE), causal_attention()]
+    for techniques in (two, two[::-1]):
+        with pytest.raises(InputError, match="both change the attention itself"):
+            require_compatible(techniques)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,25 @@ def test_an_earlier_shot_goes_by_its_name_or_number_and_another_is_refused(nodes
         of("night")
 
 
+def test_two_earlier_shots_of_one_name_are_refused_and_one_shot_may_serve_twice(nodes: dict[str, Any]) -> None:
+    backbone = SimpleNamespace(fingerprint="f", device=torch.device("cpu"), dtype=torch.float32, name="toy")
+
+    def history(shade: float) -> Any:
+        past = SimpleNamespace(shots=(SimpleNamespace(text=SimpleNamespace(ids=torch.ones(1))),))
+        clips = (SimpleNamespace(name="shot 1", latent=torch.full((1,), shade)),)
+        return SimpleNamespace(model="f", clips=clips, past=past)
+
+    def both(first: float, second: float) -> Any:
+        common = {"model": SimpleNamespace(backbone=backbone), "shot": "", "strength": 0.5, "end": 1.0}
+        look = {"words": "", "noise": 0.0, "start": 0.0, "seed": 3, "history": history(first)}
+        box = {"left": 0.2, "top": 0.2, "width": 0.5, "height": 0.5, "history": history(second)}
+        return given(nodes, "SameBackground", **common, **box, methods=given(nodes, "KeepLook", **common, **look))
+
+    assert list(both(1.0, 1.0).shots) == ["shot 1"]
+    with pytest.raises(Exception, match="shot 'shot 1': methods build on two earlier shots of this name"):
+        both(1.0, 2.0)
+
+
 def model_with(companions: dict[str, Path] | None = None, adapter: Any = None) -> Any:
     """A model on the CPU that brings these files of its own."""
     backbone = SimpleNamespace(
@@ -185,7 +204,7 @@ def test_all_earlier_shots_are_in_view_with_their_ages(nodes: dict[str, Any], fi
     inputs = {"history": history, "adapter": "mine.safetensors", "strength": 0.7, "end": 1.0}
     asked = asked_of(given(nodes, "EarlierShotsInView", model=model_with(), **inputs))
     seen = [(name, asked.shots[name].latents.item()) for name in asked.past]
-    assert seen == [("dawn", 2.0), ("storm", 1.0)] and asked.ages == (2, 1)
+    assert seen == [("dawn, 2 ago", 2.0), ("storm, 1 ago", 1.0)] and asked.ages == (2, 1)
     assert asked.files[asked.method.cross_shot.adapter_file].name == "mine.safetensors"
     history.model = "g"
     with pytest.raises(Exception, match="history: was made by another model"):
