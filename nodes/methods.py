@@ -120,7 +120,7 @@ class KeepLook(io.ComfyNode):
                 part_of_one(
                     "noise",
                     0.0,
-                    "Part of the earlier shot's noise to start from; ties the pose as well.",
+                    "Part of the earlier shot's noise to start from; ties the pose as well. With ddim only.",
                     advanced=True,
                 ),
                 part_of_one("start", 0.0, "From which part of the way, 0 (noise) to 1 (picture).", advanced=True),
@@ -358,7 +358,7 @@ class Windows(io.ComfyNode):
                 io.Boolean.Input(
                     "freenoise",
                     default=True,
-                    tooltip="Start all windows from the same noise, shuffled: the look stays.",
+                    tooltip="Start all windows from the same noise, shuffled: the look stays. Acts with ddim.",
                 ),
             ],
         )
