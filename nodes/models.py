@@ -68,7 +68,7 @@ class LoadModel(io.ComfyNode):
         from ..mpvg_core.history.adapter import load_adapter, require_fit
 
         path = folders.model_path(model)
-        folder = find_model(path, without=() if clip is None else ("text_encoder",))
+        folder = find_model(path, without=() if clip is None else ("text_encoder",), control=True)
         file: Path | None = folder.adapter
         if adapter != BESIDE_MODEL:
             file = None if adapter == NO_ADAPTER else folders.adapter_path(adapter)
@@ -79,6 +79,7 @@ class LoadModel(io.ComfyNode):
             dtype=dtype,
             managed=True,
             text_encoder=None if clip is None else host.text_encoder_of(clip),
+            control=True,
         )
         history = load_adapter(file) if file is not None else None
         parts = [backbone.vae] if backbone.streamed else [backbone.transformer, backbone.vae]

@@ -19,8 +19,9 @@ _DTYPES = ("float32", "bfloat16", "float16")
 
 
 def model_limits(model: str = "pocket") -> ModelLimits:
-    """What `model` can film, from its configurations and tokenizer alone: loads no torch. Raises InputError."""
-    return find_model(model).limits()
+    """What `model` can film, from its configurations and tokenizer alone: loads no torch. It may be a control model.
+    Raises InputError."""
+    return find_model(model, control=True).limits()
 
 
 def load_backbone(

@@ -75,7 +75,7 @@ def film(
         from ..film.assemble import finish_film
         from ..film.chain import film_storyboard
 
-        backbone = load_backbone(model, device=device, dtype=dtype)
+        backbone = load_backbone(model, device=device, dtype=dtype, control=True)
         settle_threads(backbone.transformer, backbone.device)
         history = _adapter(adapter, model, backbone.device)
         filmed = film_storyboard(
@@ -94,14 +94,14 @@ def _adapter(file: Path | None, model: str, device: torch.device) -> HistoryAdap
     from ..backbone.folder import find_model
     from ..history.adapter import load_adapter
 
-    path = file or find_model(model).adapter
+    path = file or find_model(model, control=True).adapter
     return load_adapter(path, device=device) if path is not None else None
 
 
 def _defaults(model: str) -> ModelDefaults:
     from ..backbone.folder import find_model
 
-    return find_model(model).defaults()
+    return find_model(model, control=True).defaults()
 
 
 def _settings(

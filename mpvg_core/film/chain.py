@@ -81,8 +81,9 @@ class Filming:
         if any(shot.layout and not shot.method.of_layout for shot in plan.shots):
             text = "layouts are kept with the takes, but place nobody: the methods regions, control, moving_noise do"
             on_event(FilmEvent("note", text=text))
-        _require_kept_noise(plan, backbone, settings.scheduler)
         self._adapter_print = adapter.fingerprint if adapter is not None else None
+        _require_kept_noise(plan, backbone, settings.scheduler)
+        _require_controlled(plan, backbone)
         self._files = found_files(plan, folders or (Path(),), backbone.companion)
         self.errands, self._texts = plan_route(plan, backbone, adapter, settings, store, only, keep, self._files)
         if adapter is not None:
@@ -408,6 +409,22 @@ def _require_kept_noise(plan: FilmPlan, backbone: Backbone, scheduler: str) -> N
             problems.append(Problem(shot.where or shot_label(shot.name), what, remedy=remedy))
     if problems:
         raise InputError(dict.fromkeys(problems))
+
+
+def _require_controlled(plan: FilmPlan, backbone: Backbone) -> None:
+    """Raises InputError for every shot that a control model is to film without a control clip, or by an adapter."""
+    if not getattr(backbone, "control_channels", 0):
+        return
+    problems = []
+    for shot in plan.shots:
+        control, where = shot.method.control, shot.where or shot_label(shot.name)
+        what = f"the control model {backbone.name!r} films after a control clip only"
+        if not control:
+            problems.append(Problem(where, what, "method control with adapter: off", "or choose another model"))
+        elif control.adapter_file is not None:
+            problems.append(Problem(where, f"{what}, and by itself", "adapter: off in its method control"))
+    if problems:
+        raise InputError(problems)
 
 
 def _of_shot(error: InputError, name: str) -> InputError:

@@ -25,8 +25,15 @@ def edit(file: Path, **changes: object) -> None:
 
 def refused(folder: Path) -> str:
     with pytest.raises(InputError) as caught:
-        model_limits(str(folder))
+        find_model(str(folder))
     return str(caught.value)
+
+
+def test_the_limits_are_told_of_a_control_model_too(copied):
+    edit(copied / "transformer" / "config.json", in_channels=8)
+    assert model_limits(str(copied)).max_frames == 17
+    with pytest.raises(InputError):
+        load_backbone(str(copied), device="cpu")
 
 
 def test_the_limits_of_a_folder_are_those_of_its_configurations(folders):

@@ -58,7 +58,7 @@ class Desk:
 def desk(tmp_path, monkeypatch):
     desk = Desk(tmp_path)
     monkeypatch.setattr(load, "model_limits", limits)
-    monkeypatch.setattr(load, "load_backbone", lambda model, device, dtype: desk.backbone)
+    monkeypatch.setattr(load, "load_backbone", lambda model, **_: desk.backbone)
     monkeypatch.setattr(film, "_defaults", lambda model: ModelDefaults())
     monkeypatch.setattr(film, "_adapter", lambda *_: FakeAdapter())
     return desk

@@ -175,6 +175,19 @@ def test_what_acts_by_noise_is_refused_before_anything_is_made_with_a_scheduler_
     assert backbone.denoised == 0
 
 
+def test_a_control_model_wants_a_control_clip_for_every_shot_before_anything_is_made(tmp_path):
+    backbone = FakeBackbone()
+    backbone.control_channels = 4
+    shots = {"b": method(control={"shot": "a", "adapter": "off"}), "c": method(control={"shot": "a"})}
+    with pytest.raises(InputError) as refused:
+        make_film(tmp_path, story_plan(PAIR, looks_back=False, **shots), backbone)
+    assert [str(problem).split(";")[0] for problem in refused.value.problems] == [
+        "shot 'a': the control model 'fake' films after a control clip only",
+        "shot 'c': the control model 'fake' films after a control clip only, and by itself",
+    ]
+    assert backbone.denoised == 0
+
+
 def test_words_of_methods_are_read_together_with_the_prompts(tmp_path):
     boat = PlacedBox("boat", "a red boat", (0.0, 0.0, 0.5, 0.5), 0.0)
     backbone = FakeBackbone()
