@@ -305,6 +305,7 @@ class _Planning:
                 for does, names in shot.method.rivals.items():
                     what = f"methods {' and '.join(names)}, which each {does}"
                     self._complain(("shots", index, "method"), label, what, "one of them", "leave the others out")
+                self._check_lengths(index, shot, shots)
                 continue
             goes_on = f"it goes on from {shot_label(first.name)}"
             if written.method.chosen:
@@ -317,6 +318,20 @@ class _Planning:
                 if name in shot.method.chosen:
                     remedy = "join it by a cut"
                     self._complain(("shots", index), label, f"method {name} in a take of several shots", "", remedy)
+
+    def _check_lengths(self, index: int, shot: ShotPlan, shots: list[ShotPlan]) -> None:
+        """What is taken over from an earlier shot place by place and frame by frame wants one as long."""
+        for name in ("edit", "same_background"):
+            settings = shot.method.chosen.get(name)
+            for at, model in enumerate(shots):
+                # A later part of a take keeps the frame before it in its latents.
+                frames = model.frames + (at != self.takes[at].start)
+                if settings is not None and model.name in settings.shots and frames != shot.frames:
+                    what = f"method {name} with {shot_label(model.name)} of {frames} frames"
+                    remedy = "give both one length, or switch the method off"
+                    self._complain(
+                        ("shots", index), shot_label(shot.name), what, f"the {shot.frames} of the shot", remedy
+                    )
 
     def _check_size(self) -> None:
         step = self.limits.size_step

@@ -25,7 +25,7 @@ def edit(file: Path, **changes: object) -> None:
 
 def refused(folder: Path) -> str:
     with pytest.raises(InputError) as caught:
-        find_model(str(folder))
+        find_model(str(folder)).limits()
     return str(caught.value)
 
 

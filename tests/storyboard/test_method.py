@@ -116,6 +116,15 @@ def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
             "'interval' is [0.8, 0.2]; expected where it begins before where it ends",
         ),
         (
+            "shots: [{prompt: A., frames: 9}, {prompt: B., frames: 17, method: {edit: {shot: shot 1}}}]",
+            "method edit with shot 1 of 9 frames; expected the 17 of the shot",
+        ),
+        (
+            "shots: [{prompt: A., frames: 9}, "
+            "{prompt: B., frames: 17, method: {same_background: {foreground: [0, 0, 1, 0.5]}}}]",
+            "method same_background with shot 1 of 9 frames",
+        ),
+        (
             "shots: [{prompt: A., frames: 17, method: history_parts}, {prompt: B., frames: 17, transition: smooth}]",
             "method history_parts in a take of several shots",
         ),
