@@ -59,7 +59,7 @@ from .world import FRAMES, SIZE, Scene, background, draw_scene, draw_story
 Kind = Literal["silhouettes", "boxes", "edges"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 RANK = 8
-STEPS, BATCH = 1600, 12
+STEPS, BATCH = 4400, 12
 TOLD = 0.5  # of the prompts tell the looks
 VARIED = 0.7  # of the scenes stand and begin where no story does
 IMPORTANCE = 4.0  # of a cell full of actors, beside 1 for the place

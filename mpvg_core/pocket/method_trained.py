@@ -36,7 +36,7 @@ def _read_control(cast: Cast, clips: Clips) -> dict[str, float]:
 
 def _edges(cast: Cast, used: bool) -> Board:
     """The look is told to an earlier shot alone, whose edges are followed."""
-    follow = {"shot": "first", "edges": True, "scale": 2.0, "interval": (0.0, 0.7)}
+    follow = {"shot": "first", "edges": True, "interval": (0.0, 0.7)}
     return board_of(
         {"name": "first", "prompt": cast.prompt(look=cast.look)},
         {"prompt": cast.prompt(), **settings_if(used, control=follow)},
