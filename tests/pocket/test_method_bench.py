@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from mpvg_core.backbone.load import load_backbone, model_limits
+from mpvg_core.diffusion.frames import latent_frames
 from mpvg_core.diffusion.guidance import HistoryGuidance
 from mpvg_core.errors import InputError
 from mpvg_core.film.settings import FilmSettings
+from mpvg_core.methods.windows import plan_windows
 from mpvg_core.pocket.figures import average
 from mpvg_core.pocket.method_bench import TRIALS, LeftOut, Outcome, run_methods
 from mpvg_core.pocket.method_memory import Footprint, footprints, memory_table
@@ -78,6 +80,12 @@ def test_a_cast_is_drawn_by_its_seed_and_its_looks_and_places_differ():
         cast = draw_cast(seed)
         assert cast.look.colour != cast.other.colour and cast.look.shape != cast.other.shape
         assert cast.place != cast.elsewhere
+
+
+def test_windows_on_trial_end_where_the_next_begin_and_borders_are_looked_for_there():
+    windows = plan_windows(latent_frames(LONG), latent_frames(FRAMES), 0)
+    assert [window.start for window in windows[1:]] == [window.stop for window in windows[:-1]]
+    assert [4 * (window.start - 1) for window in windows[1:]] == [*BORDERS]  # the last frame of the one before
 
 
 def test_a_seam_shows_where_a_clip_jumps_and_nowhere_else():
@@ -214,8 +222,8 @@ def test_what_a_model_has_not_learned_is_left_out_and_the_table_says_what_is_mis
 def test_a_trial_films_both_boards_of_every_seed_and_counts_calls(backbone):
     [found] = run_methods(backbone, SETTINGS, trials=[named("co-denoised windows")], seeds=2)
     assert found.change.n == 2 and len(found.clips) == 2
-    # 11 latent frames: windows of 5 end to end, or sharing 2; one branch, as a scale of 1 needs no other.
-    assert found.calls == (2 * 3, 2 * 3)
+    # 15 latent frames: three windows of 5 end to end, or five that share 2; one branch, as a scale of 1 needs no other.
+    assert found.calls == (2 * 3, 2 * 5)
 
 
 def test_memory_in_windows_is_that_of_one_clip_whatever_the_length_and_calls_grow_in_step(backbone):
