@@ -12,7 +12,7 @@ RUNS ?= runs
 film: $(READY)
 	.venv/bin/mpvg film workflows/four_shots.yaml --out out
 
-# Two processes of one thread each: twice as fast on two cores, and no more memory than a small machine has.
+# Two processes of one thread each suit two cores and little memory.
 test: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 

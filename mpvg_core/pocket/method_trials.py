@@ -18,7 +18,7 @@ Board = dict[str, Any]
 Clips = Sequence[np.ndarray]  # of the shots, each uint8 [T, 64, 64, 3]
 Better = Literal["higher", "lower"]
 
-BOXES_SPEAK = 10.0  # strength: at 1 a box's few words are outvoted by the prompt's
+BOXES_SPEAK = 15.0  # strength: at 1 a box's few words are outvoted by the prompt's
 SEAM_FRAMES = 4  # frames of a latent frame: where a border lies is known so far
 
 
@@ -251,7 +251,7 @@ def _regions(cast: Cast, used: bool) -> Board:
     word = PLACES[cast.elsewhere].split(" ", 1)[1]
     line = {"entity": word, "box": [0.0, 0.0, 0.5, 1.0]}
     placed = {"layout": [line], "method": {"regions": 1.0}} if used else {}
-    return {**board_of({"prompt": cast.prompt(look=cast.look), **placed}), "places": {word: word}}
+    return {**board_of({"prompt": cast.prompt(look=cast.look), **placed}), "places": {word: ""}}
 
 
 def _read_regions(cast: Cast, clips: Clips) -> dict[str, float]:
@@ -286,11 +286,12 @@ def _pair(cast: Cast) -> Scene:
 
 def _looks_in_boxes(cast: Cast, used: bool) -> Board:
     """Two actors whose looks no prompt tells; a box on each side does."""
-    sides = {str(cast.look): [0.0, 0.1, 0.5, 0.9], str(cast.other): [0.5, 0.1, 0.5, 0.9]}
-    lines = [{"entity": look, "box": box} for look, box in sides.items()]
+    looks, sides = (cast.look, cast.other), ([0.0, 0.1, 0.5, 0.9], [0.5, 0.1, 0.5, 0.9])
+    names = [f"Actor {number} (a {look})" for number, look in enumerate(looks, start=1)]
+    lines = [{"entity": name, "box": box} for name, box in zip(names, sides, strict=True)]
     placed = {"layout": lines, "method": {"regions": BOXES_SPEAK}} if used else {}
     prompt = f"Actor 1 and Actor 2 are {MOTIONS[cast.motion][0]} {PLACES[cast.place]}."
-    return {**board_of({"prompt": prompt, **placed}), "places": {look: look for look in sides}}
+    return {**board_of({"prompt": prompt, **placed}), "places": dict.fromkeys(names, "")}
 
 
 def _read_looks_in_boxes(cast: Cast, clips: Clips) -> dict[str, float]:
