@@ -198,8 +198,8 @@ class MultiSceneSampler(io.ComfyNode):
         progress = host.Progress(request.steps)
         asked = asked_of(methods, model, prompt, request)
         with host.reading(backbone):
-            against = negative.text if negative is not None else backbone.encode_text([""])[0]
-            asked = with_words(asked)
+            asked = with_words(asked, *([""] if negative is None else []))
+            against = negative.text if negative is not None else asked.read("")
         with host.at_work(model.resident, backbone.transformer), TakeStore(folders.clips_folder()) as store:
             remembered = history_tokens.tokens if history_tokens is not None else None
             latent = shoot_once(

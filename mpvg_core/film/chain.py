@@ -18,7 +18,6 @@ from ..backbone.interface import Backbone, ClipFeatures
 from ..diffusion.guidance import Segment
 from ..diffusion.inject import HistoryConditioning
 from ..diffusion.sampler import StepInfo
-from ..diffusion.schedule import draws_noise
 from ..errors import InputError, MPVGError, Problem
 from ..history.adapter import HistoryAdapter, require_fit
 from ..history.decouple import HistoryTokens
@@ -30,6 +29,7 @@ from ..storyboard.plan import FilmPlan
 from ..storyboard.words import shot_label
 from .assemble import clip_record
 from .events import FilmEvent, OnEvent, unheard
+from .fitness import require_control, require_kept_noise
 from .parts import Parted, found_files, latent_lengths
 from .record import Film, FilmedShot, another_film
 from .route import Errand, departures, plan_route
@@ -82,10 +82,11 @@ class Filming:
             text = "layouts are kept with the takes, but place nobody: the methods regions, control, moving_noise do"
             on_event(FilmEvent("note", text=text))
         self._adapter_print = adapter.fingerprint if adapter is not None else None
-        _require_kept_noise(plan, backbone, settings.scheduler)
-        _require_controlled(plan, backbone)
+        require_control(plan.shots, backbone)
         self._files = found_files(plan, folders or (Path(),), backbone.companion)
         self.errands, self._texts = plan_route(plan, backbone, adapter, settings, store, only, keep, self._files)
+        filmed = (errand.shot for errand in self.errands if errand.action == "film")
+        require_kept_noise(filmed, backbone, settings.scheduler)
         if adapter is not None:
             length, width = self.errands[0].text.embeds.shape
             require_fit(adapter, text_dim=width, max_tokens=length, transformer=backbone.transformer)
@@ -395,36 +396,6 @@ def _film_of(
         shots=shots,
         left_out=tuple(e.shot.name for e in errands if e.number - 1 not in takes),
     )
-
-
-def _require_kept_noise(plan: FilmPlan, backbone: Backbone, scheduler: str) -> None:
-    """Raises InputError for every shot whose methods act by noise that the scheduler does not keep."""
-    if not draws_noise(backbone.new_scheduler(scheduler)):
-        return
-    problems = []
-    for shot in plan.shots:
-        for name in shot.method.by_noise:
-            what = f"method {name} acts by noise, and the scheduler {scheduler!r} draws its own"
-            remedy = "film with ddim, or switch the method off"
-            problems.append(Problem(shot.where or shot_label(shot.name), what, remedy=remedy))
-    if problems:
-        raise InputError(dict.fromkeys(problems))
-
-
-def _require_controlled(plan: FilmPlan, backbone: Backbone) -> None:
-    """Raises InputError for every shot that a control model is to film without a control clip, or by an adapter."""
-    if not getattr(backbone, "control_channels", 0):
-        return
-    problems = []
-    for shot in plan.shots:
-        control, where = shot.method.control, shot.where or shot_label(shot.name)
-        what = f"the control model {backbone.name!r} films after a control clip only"
-        if not control:
-            problems.append(Problem(where, what, "method control with adapter: off", "or choose another model"))
-        elif control.adapter_file is not None:
-            problems.append(Problem(where, f"{what}, and by itself", "adapter: off in its method control"))
-    if problems:
-        raise InputError(problems)
 
 
 def _of_shot(error: InputError, name: str) -> InputError:

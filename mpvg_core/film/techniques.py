@@ -28,7 +28,7 @@ from ..methods.edit import latent_mask, masked_edit, paste, video_to_video, vide
 from ..methods.freenoise import freenoise
 from ..methods.infill import Segment, bridge_latents, bridged, infill, plan_infill, start_end
 from ..methods.keep_look import keep_look, look_tokens
-from ..methods.noises import MOVING, box_path, moving_noise, path, same_background, shared_noise
+from ..methods.noises import MOVING, box_path, moving_noise, noise_of_boxes, path, same_background, shared_noise
 from ..methods.one_shot import one_shot, read_tuning
 from ..methods.regions import Region, regions
 from ..methods.regions import Regions as Acting
@@ -127,7 +127,7 @@ class Asked:
 
 
 def words_of(method: Method, layout: Sequence[PlacedBox]) -> list[str]:
-    """What a shot's methods read beside its prompts, for reading all at once: a large text encoder does not stay."""
+    """What a shot's methods read beside its prompts."""
     words = [line.words for line in layout] if method.regions else []
     words += [method.keep_look.words] if method.keep_look and method.keep_look.words else []
     walked = method.edit and method.edit.by == "inversion" and method.edit.shot is None
@@ -142,9 +142,10 @@ class Ways:
     finish: Callable[[Frames], Frames] | None = None
 
 
-def with_words(asked: Asked) -> Asked:
-    """The same, with all words read that its methods want."""
-    words = [text for text in words_of(asked.method, asked.layout) if text not in asked.texts]
+def with_words(asked: Asked, *more: str) -> Asked:
+    """The same, with all words read that its methods want, and more: at once, since a large text encoder does not
+    stay."""
+    words = [text for text in {*more, *words_of(asked.method, asked.layout)} if text not in asked.texts]
     read = dict(zip(words, asked.backbone.encode_text(words), strict=True)) if words else {}
     return replace(asked, texts={**asked.texts, **read})
 
@@ -167,7 +168,7 @@ def ways_of(asked: Asked) -> Ways:
                 case SameBackground():
                     found.append(_same_background(asked, settings))
                 case MovingNoise():
-                    found += _moving_noise(asked, settings)
+                    found.append(_moving_noise(asked, settings))
                 case Edit():
                     techniques, finish = _edit(asked, settings)
                     found += techniques
@@ -300,19 +301,17 @@ def _same_background(asked: Asked, settings: SameBackground) -> Technique:
     return same_background(latents, box, strength=settings.strength, interval=settings.interval)
 
 
-def _moving_noise(asked: Asked, settings: MovingNoise) -> list[Technique]:
+def _moving_noise(asked: Asked, settings: MovingNoise) -> Technique:
     backbone = asked.backbone
     _, frames, _, height, width = asked.shape
-    ways: list[tuple[Tensor, Tensor | None]]
     if settings.path is not None:
         points = [(down, right) for right, down in settings.path]
         spatial, temporal = backbone.spatial_compression, backbone.temporal_compression
-        ways = [(path(points, frames, spatial=spatial, temporal=temporal), None)]
-    elif asked.layout:
-        ways = [box_path(track, frames, height, width) for track in tracks(asked.layout).values()]
-    else:
+        return moving_noise(path(points, frames, spatial=spatial, temporal=temporal), ratio=settings.strength)
+    if not asked.layout:
         raise InputError(Problem("moving_noise", "there is neither a path nor a box", "a path, or boxes of a layout"))
-    return [moving_noise(shifts, ratio=settings.strength, region=region) for shifts, region in ways]
+    boxes = [box_path(track, frames, height, width) for track in tracks(asked.layout).values()]
+    return noise_of_boxes(boxes, ratio=settings.strength)
 
 
 def _regions(asked: Asked, settings: Regions) -> Technique:

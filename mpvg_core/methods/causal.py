@@ -40,7 +40,7 @@ def causal_attention(window: int | None = None) -> Technique:
         with causal(transformer, window):
             yield
 
-    return Technique("causal attention", around=around, attention=True)
+    return Technique("causal attention", around=around, attention=(0.0, 1.0))
 
 
 @contextmanager

@@ -123,6 +123,32 @@ def _moved(base: Tensor, wanders: Tensor, down: float, right: float) -> tuple[Te
     return total / squares**0.5, reached
 
 
+def noise_of_boxes(boxes: Sequence[tuple[Tensor, Tensor]], *, ratio: float = 0.5) -> Technique:
+    """The shot starts from noise in which every box takes its own along, see `box_path`; where two come to one place,
+    the later one's is there. Ratio 0 is the shot's own noise itself."""
+    for shifts, _ in boxes:
+        mix_noise(shifts, shifts, ratio)
+
+    def move(own: Tensor) -> Tensor:
+        noise = own
+        for shifts, region in boxes:
+            moved = move_noise(own, shifts, ratio=ratio, region=region)
+            noise = torch.where(_where_moved(own.shape, shifts, region).to(own.device), moved, noise)
+        return noise
+
+    return Technique(MOVING, noise=move, by_noise=ratio > 0.0)
+
+
+def _where_moved(shape: torch.Size, shifts: Tensor, region: Tensor) -> Tensor:
+    """Where noise that wanders from `region` arrives: bool [1, F, 1, h, w], nowhere in the first frame."""
+    _, frames, _, rows, columns = shape
+    there, empty = torch.zeros(1, frames, 1, rows, columns, dtype=torch.bool), torch.zeros(1, 1, rows, columns)
+    for frame in range(1, frames):
+        down, right = (float(round(float(shift))) for shift in shifts[frame])
+        there[0, frame, 0] = _moved(empty, region.cpu(), down, right)[1]
+    return there
+
+
 def moving_noise(shifts: Tensor, *, ratio: float = 0.5, whole: bool = True, region: Tensor | None = None) -> Technique:
     """The shot starts from noise that wanders, see `move_noise`; ratio 0 is the shot's own noise itself."""
     mix_noise(shifts, shifts, ratio)

@@ -124,7 +124,7 @@ def regions(
     if settings.strength == 0.0 or not entities:
         return Technique(NAME)
     placing = _Placing(tuple(entities), size, settings, temporal_compression)
-    return Technique(NAME, around=placing.around, attention=True)
+    return Technique(NAME, around=placing.around, attention=settings.interval)
 
 
 @dataclass(frozen=True)

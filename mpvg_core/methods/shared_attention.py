@@ -97,7 +97,9 @@ def shared_attention(backbone: Reference, anchors: Sequence[Anchor], sharing: Sh
     """
     if not anchors or sharing.strength == 0.0:
         return Technique("shared attention")
-    return Technique("shared attention", around=_Sharer(backbone, tuple(anchors), sharing).around, attention=True)
+    return Technique(
+        "shared attention", around=_Sharer(backbone, tuple(anchors), sharing).around, attention=sharing.interval
+    )
 
 
 @dataclass(frozen=True)

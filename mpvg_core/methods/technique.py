@@ -33,7 +33,7 @@ class Technique:
     around, widen, reweigh: what is done to every transformer call, and to the conditions of a step (see
     `diffusion.predict`).
     constrain: noise and stepper to what is put into the latents after each step.
-    attention: it replaces how the layers attend, which one technique alone can.
+    attention: the interval of steps in which it replaces how the layers attend, which one technique alone can.
     by_noise: it acts by the noise that the loop starts from, which a scheduler that draws its own soon forgets.
     """
 
@@ -45,24 +45,35 @@ class Technique:
     widen: Widen | None = None
     reweigh: Reweigh | None = None
     constrain: Callable[[Tensor, Stepper], Constrain] | None = None
-    attention: bool = False
+    attention: tuple[float, float] | None = None
     by_noise: bool = False
 
 
 def require_compatible(techniques: Sequence[Technique]) -> None:
     """Raises InputError where two techniques want to replace the same thing: where the loop starts, what it asks, or
     how layers attend."""
-    for part, what in (
-        ("start", "begin the clip elsewhere"),
-        ("predict", "make its predictions otherwise"),
-        ("attention", "change the attention itself"),
-    ):
-        names = [technique.name for technique in techniques if getattr(technique, part)]
-        if part == "attention":  # the same twice may stand in different layers
-            names = list(dict.fromkeys(names))
+    wanted = {
+        "begin the clip elsewhere": [technique.name for technique in techniques if technique.start is not None],
+        "make its predictions otherwise": [technique.name for technique in techniques if technique.predict is not None],
+        "change the attention itself": _attending_at_once(techniques),
+    }
+    for what, names in wanted.items():
         if len(names) > 1:
             both = " and ".join(names)
             raise InputError(Problem("methods", f"{both} both {what}", "one of them", "leave one out"))
+
+
+def _attending_at_once(techniques: Sequence[Technique]) -> list[str]:
+    """Names of those that replace attention in a step in which one of another name does; the same twice may stand in
+    different layers."""
+    acting = [(technique.name, *technique.attention) for technique in techniques if technique.attention is not None]
+    return list(
+        dict.fromkeys(
+            name
+            for name, start, end in acting
+            if any(max(start, begin) < min(end, stop) for other, begin, stop in acting if other != name)
+        )
+    )
 
 
 def require_kept_noise(name: str, stepper: Stepper) -> None:

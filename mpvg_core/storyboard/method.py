@@ -410,7 +410,7 @@ class Method(BaseModel):
         """The names of those of which one alone can act, by what each of them does."""
         begins = (self.edit, self.ends and self.ends.strength < 1)
         found = {
-            "change the attention itself": _acting(self, "keep_look", "regions", "causal"),
+            "change the attention itself": _meeting(self, "keep_look", "regions", "causal"),
             "begin the clip elsewhere": ("edit", "ends") if all(begins) else (),
         }
         return {what: names for what, names in found.items() if len(names) > 1}
@@ -426,10 +426,19 @@ class Method(BaseModel):
         return {name: settings.model_dump(mode="json") for name, settings in self.chosen.items()}
 
 
-def _acting(method: Method, *names: str) -> tuple[str, ...]:
-    """Of these methods those that are asked for, and more than not at all."""
+def _meeting(method: Method, *names: str) -> tuple[str, ...]:
+    """Of these methods those that are asked for, more than not at all, and in a step in which another of them is."""
     chosen = method.chosen
-    return tuple(name for name in names if name in chosen and getattr(chosen[name], "strength", 1.0) != 0.0)
+    acting = {
+        name: getattr(chosen[name], "interval", (0.0, 1.0))
+        for name in names
+        if name in chosen and getattr(chosen[name], "strength", 1.0) != 0.0
+    }
+    return tuple(
+        name
+        for name, (start, end) in acting.items()
+        if any(max(start, begin) < min(end, stop) for other, (begin, stop) in acting.items() if other != name)
+    )
 
 
 METHODS: Mapping[str, type[Settings]] = {

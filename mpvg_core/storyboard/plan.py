@@ -304,7 +304,7 @@ class _Planning:
             if shot is first:
                 for does, names in shot.method.rivals.items():
                     what = f"methods {' and '.join(names)}, which each {does}"
-                    self._complain(("shots", index, "method"), label, what, "one of them", "leave the others out")
+                    self._complain(("shots", index, "method"), label, what, "one of them", "leave the rest out")
                 self._check_lengths(index, shot, shots)
                 continue
             goes_on = f"it goes on from {shot_label(first.name)}"
@@ -316,22 +316,25 @@ class _Planning:
                 self._complain(("shots", index, "negative"), label, what, goes_on, "give both the same")
             for name in (*_OF_ONE_CLIP, "infill", "history_parts"):
                 if name in shot.method.chosen:
-                    remedy = "join it by a cut"
+                    remedy = f"join it by a cut, or switch it off in {shot_label(first.name)}"
                     self._complain(("shots", index), label, f"method {name} in a take of several shots", "", remedy)
 
     def _check_lengths(self, index: int, shot: ShotPlan, shots: list[ShotPlan]) -> None:
         """What is taken over from an earlier shot place by place and frame by frame wants one as long."""
         for name in ("edit", "same_background"):
             settings = shot.method.chosen.get(name)
+            if name == "same_background" and getattr(settings, "strength", 0.0) == 0.0:
+                continue
             for at, model in enumerate(shots):
-                # A later part of a take keeps the frame before it in its latents.
-                frames = model.frames + (at != self.takes[at].start)
+                # What is kept of a shot is its latent: of a later part of a take with the frame before it, of a shot
+                # made coarse to fine the coarse clip's.
+                infill, later = model.method.infill, at != self.takes[at].start
+                frames = infill.clip_length(model.frames) if infill else model.frames + later
                 if settings is not None and model.name in settings.shots and frames != shot.frames:
                     what = f"method {name} with {shot_label(model.name)} of {frames} frames"
                     remedy = "give both one length, or switch the method off"
-                    self._complain(
-                        ("shots", index), shot_label(shot.name), what, f"the {shot.frames} of the shot", remedy
-                    )
+                    expected = f"{shot.frames}, as the shot has"
+                    self._complain(("shots", index), shot_label(shot.name), what, expected, remedy)
 
     def _check_size(self) -> None:
         step = self.limits.size_step

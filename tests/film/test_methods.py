@@ -175,6 +175,15 @@ def test_what_acts_by_noise_is_refused_before_anything_is_made_with_a_scheduler_
     assert backbone.denoised == 0
 
 
+def test_a_shot_that_is_not_filmed_now_may_have_been_filmed_by_another_scheduler(tmp_path):
+    plan = story_plan(PAIR, looks_back=False, b=method(shared_noise={"shot": "a"}))
+    make_film(tmp_path, plan)
+    backbone = FakeBackbone()
+    backbone.new_scheduler = lambda kind="ddim": CogVideoXDPMScheduler()
+    film, _ = make_film(tmp_path, plan, backbone)
+    assert len(film.shots) == 3 and backbone.denoised == 0
+
+
 def test_a_control_model_wants_a_control_clip_for_every_shot_before_anything_is_made(tmp_path):
     backbone = FakeBackbone()
     backbone.control_channels = 4

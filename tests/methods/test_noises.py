@@ -9,7 +9,15 @@ from mpvg_core.diffusion.guidance import HistoryGuidance
 from mpvg_core.diffusion.predict import Guided
 from mpvg_core.diffusion.schedule import Stepper
 from mpvg_core.errors import InputError, MPVGError
-from mpvg_core.methods.noises import box_path, move_noise, moving_noise, path, same_background, shared_noise
+from mpvg_core.methods.noises import (
+    box_path,
+    move_noise,
+    moving_noise,
+    noise_of_boxes,
+    path,
+    same_background,
+    shared_noise,
+)
 from mpvg_core.methods.technique import sample_with
 
 BIG = (1, 7, 16, 30, 45)
@@ -85,15 +93,23 @@ def test_boxes_take_the_noise_inside_them_along_each_its_own_way(normal):
     wide = round(0.4 * columns)
     assert left[0][:, 1].tolist() == pytest.approx([wide * frame / (frames - 1) for frame in range(frames)])
     assert not left[0][:, 0].any() and not right[0].any()
-    moved = noise
-    for shifts, region in (left, right):
-        moved = moving_noise(shifts, ratio=1.0, region=region).noise(moved)
+    moved = noise_of_boxes([left, right], ratio=1.0).noise(noise)
     held, end = round(0.2 * columns), slice(wide, wide + round(0.2 * columns))
     assert torch.equal(moved[:, -1, :, :, end], noise[:, 0, :, :, :held])
     low = round(0.4 * rows)
     assert torch.equal(moved[:, -1, :, :low, -held:], noise[:, 0, :, :low, -held:])
     assert torch.equal(moved[:, 0], noise[:, 0])
     assert torch.equal(moved[:, -1, :, :, :held], noise[:, -1, :, :, :held])
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.9])
+def test_boxes_that_meet_leave_noise_of_unit_variance(normal, ratio):
+    noise, (frames, _, rows, columns) = normal(1, 1, 7, 64, 30, 45), BIG[1:]
+    still = box_path(((0.0, (0.0, 0.0, 0.6, 1.0)),), frames, rows, columns)
+    moves = box_path(((0.0, (0.1, 0.0, 0.4, 1.0)), (1.0, (0.3, 0.0, 0.4, 1.0))), frames, rows, columns)
+    mixed = noise_of_boxes([still, moves, still], ratio=ratio).noise(noise)
+    assert mixed.var(dim=(0, 2)).mean(dim=(1, 2)).tolist() == pytest.approx([1.0] * frames, abs=0.02)
+    assert mixed[:, -1].var().item() == pytest.approx(1.0, abs=0.02)
 
 
 def test_moves_up_and_left_are_moves_as_well(normal):

@@ -18,6 +18,7 @@ from mpvg_core.diffusion.schedule import Stepper
 from mpvg_core.errors import InputError
 from mpvg_core.methods.causal import causal_attention
 from mpvg_core.methods.regions import Region, Regions, box_clip, inside, latent_times, placed, regions
+from mpvg_core.methods.shared_attention import Anchor, Sharing, shared_attention
 from mpvg_core.methods.technique import require_compatible, sample_with
 
 SIZE = (3, 8, 8)  # latents of tests/diffusion/tiny.py: frames, height, width; 4 x 4 tokens a frame
@@ -150,11 +151,14 @@ def test_words_that_were_read_where_weights_wait_come_to_the_device_of_the_call(
     assert found.device.type == "meta" and found.shape == noise.shape
 
 
-def test_methods_that_each_change_the_attention_are_refused_in_either_order(words):
+def test_methods_that_each_change_the_attention_are_refused_in_either_order_unless_in_other_steps(words, backbone):
     two = [regions([Region(words, LEFT)], SIZE), causal_attention()]
     for techniques in (two, two[::-1]):
         with pytest.raises(InputError, match="both change the attention itself"):
             require_compatible(techniques)
+    early, late = Regions(interval=(0.0, 0.5)), Sharing(interval=(0.5, 1.0))
+    anchor = Anchor(torch.zeros(3, 4, 8, 8), torch.zeros(1, 10, 32), torch.zeros(3, 4, 8, 8))
+    require_compatible([regions([Region(words, LEFT)], SIZE, early), shared_attention(backbone, [anchor], late)])
 
 
 @pytest.mark.parametrize(

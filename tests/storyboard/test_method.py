@@ -84,6 +84,18 @@ def test_a_shot_is_made_as_the_board_says_where_it_does_not_say_otherwise(limits
     assert [shot.method.shots for shot in shots] == [(), ("a",), (), ("shot 2",)]
 
 
+def test_methods_of_other_steps_and_takes_as_long_as_their_latents_go_together(limits):
+    layout = "layout: [{entity: fox, box: [0, 0, 1, 1]}]"
+    methods = "method: {keep_look: {interval: [0.5, 1]}, regions: {interval: 0.5}}"
+    board = f"cast: [{{name: fox}}]\nshots:\n- A fox.\n- {{prompt: A fox sits., {layout}, {methods}}}"
+    assert list(plan_of(board, limits).shots[1].method.chosen) == ["keep_look", "regions"]
+    coarse = "{prompt: A., frames: 17, method: {infill: {keys: 3}}}"
+    plan = plan_of(f"shots:\n- {coarse}\n- {{prompt: B., frames: 17, method: {{edit: {{shot: shot 1}}}}}}", limits)
+    assert [shot.frames for shot in plan.shots] == [33, 17]
+    off = "method: {same_background: {strength: 0, foreground: [0, 0, 1, 1]}}"
+    assert plan_of(f"{off}\nshots:\n- {{prompt: A., frames: 9}}\n- {{prompt: B., frames: 17}}", limits)
+
+
 def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
     shots = plan_of(
         "shots:\n- A.\n- {prompt: B., frames: 17}\n- {prompt: C., frames: 17, transition: smooth}\n- D.", limits
@@ -117,7 +129,7 @@ def test_smooth_shots_are_one_take_and_remember_nothing_of_each_other(limits):
         ),
         (
             "shots: [{prompt: A., frames: 9}, {prompt: B., frames: 17, method: {edit: {shot: shot 1}}}]",
-            "method edit with shot 1 of 9 frames; expected the 17 of the shot",
+            "method edit with shot 1 of 9 frames; expected 17, as the shot has",
         ),
         (
             "shots: [{prompt: A., frames: 9}, "
