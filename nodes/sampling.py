@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from . import folders, host, inputs, sockets
 from .history import require_same_model
-from .methods import asked_of
+from .methods import asked_of, require_kept_noise
 from .sockets import EncodedPrompt, FilmModel, Methods, Tokens
 
 
@@ -197,6 +197,7 @@ class MultiSceneSampler(io.ComfyNode):
         request.require_possible(backbone)
         progress = host.Progress(request.steps)
         asked = asked_of(methods, model, prompt, request)
+        require_kept_noise(asked, request.scheduler)
         with host.reading(backbone):
             asked = with_words(asked, *([""] if negative is None else []))
             against = negative.text if negative is not None else asked.read("")

@@ -128,8 +128,8 @@ def _require_one_of_a_name(known: Mapping[str, EarlierShot], new: Mapping[str, E
     from ..mpvg_core.errors import InputError, Problem
 
     for name in known.keys() & new.keys():
-        one, other = known[name].latents, new[name].latents
-        if one is not other and (one.shape != other.shape or not bool((one == other).all())):
+        one, other = (shots[name].latents.float().cpu() for shots in (known, new))
+        if one.shape != other.shape or not bool((one == other).all()):
             what = "methods build on two earlier shots of this name"
             raise InputError(Problem(f"shot {name!r}", what, "one", "give them different names in Prompt History"))
 
@@ -167,7 +167,9 @@ class Methods:
 
         Raises InputError for an earlier shot that has the name of another one.
         """
-        _require_one_of_a_name(self.shots, given.get("shots", {}))
+        used = {settings.get("shot") for other, settings in self.settings.items() if other != name}
+        known = {called: shot for called, shot in self.shots.items() if called in used}
+        _require_one_of_a_name(known, given.get("shots", {}))
         joined = {part: {**getattr(self, part), **given.pop(part, {})} for part in _JOINED}
         return replace(self, settings={**self.settings, name: dict(settings)}, **joined, **given)
 

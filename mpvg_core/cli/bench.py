@@ -158,6 +158,7 @@ def methods(
     from ..backbone.load import load_backbone
     from ..diffusion.guidance import HistoryGuidance
     from ..errors import InputError, Problem
+    from ..film.durable import sha256_file
     from ..film.settings import FilmSettings
     from ..history.adapter import load_adapter
     from ..pocket.method_bench import TRIALS, run_methods
@@ -175,6 +176,10 @@ def methods(
     settings = FilmSettings(steps=how.steps, guidance=HistoryGuidance(**how.guidance()), scheduler=how.scheduler)
     about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, **asdict(how)}
     about |= {"dtype": str(backbone.dtype).removeprefix("torch.")}
+    learned = {path.name for path in [backbone.folder.adapter] if path} | {
+        trial.needs for trial in TRIALS if trial.needs
+    }
+    about["adapters"] = {name: sha256_file(path)[:16] for name in sorted(learned) if (path := backbone.companion(name))}
     earlier, memory = ({}, []) if only is None else earlier_rows(out, about)
     path = backbone.folder.adapter
     found = run_methods(

@@ -11,13 +11,14 @@ from ..storyboard.words import shot_label
 
 if TYPE_CHECKING:
     from ..backbone.interface import Backbone
+    from ..storyboard.method import Method
     from ..storyboard.plan import ShotPlan
 
 
 def require_kept_noise(shots: Iterable[ShotPlan], backbone: Backbone, scheduler: str) -> None:
     """Raises InputError for every shot whose methods act by noise that the scheduler does not keep."""
     if draws_noise(backbone.new_scheduler(scheduler)):
-        _refuse(problem for shot in shots for problem in _of_noise(shot, scheduler))
+        _refuse(problem for shot in shots for problem in noise_problems(_where(shot), shot.method, scheduler))
 
 
 def require_control(shots: Iterable[ShotPlan], backbone: Backbone) -> None:
@@ -31,10 +32,11 @@ def _refuse(problems: Iterable[Problem]) -> None:
         raise InputError(found)
 
 
-def _of_noise(shot: ShotPlan, scheduler: str) -> Iterator[Problem]:
-    for name in shot.method.by_noise:
+def noise_problems(where: str, method: Method, scheduler: str) -> Iterator[Problem]:
+    """What is wrong with methods that act by noise where `scheduler` draws its own; `where` names the shot."""
+    for name in method.by_noise:
         what = f"method {name} acts by noise, and the scheduler {scheduler!r} draws its own"
-        yield Problem(_where(shot), what, remedy="film with ddim, or switch the method off")
+        yield Problem(where, what, remedy="film with ddim, or switch the method off")
 
 
 def _of_control(shot: ShotPlan, model: str) -> Iterator[Problem]:

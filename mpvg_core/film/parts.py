@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MPVGError, Problem
+from ..storyboard.method import OWN_ADAPTERS
 from ..storyboard.plan import FilmPlan
 from ..storyboard.words import shot_label
 
@@ -48,7 +49,7 @@ def found_files(
     plan: FilmPlan, folders: Sequence[Path], companion: Callable[[str], Path | None] = lambda name: None
 ) -> dict[str, Path]:
     """Where each file lies that methods name: in the first of `folders` that has it, or beside the model, which
-    `companion` knows.
+    `companion` knows. Adapters by the name that the model's own has are the model's own, where it has one.
 
     Raises InputError for each shot whose file is missing.
     """
@@ -56,10 +57,15 @@ def found_files(
     for shot in plan.shots:
         for name in shot.method.files:
             places = [folder / name for folder in folders]
-            path = next((place for place in places if place.is_file()), None) or companion(name) or places[0]
+            own = companion(name)
+            lying = next((place for place in places if place.is_file()), None)
+            path = (own or lying if name in OWN_ADAPTERS else lying or own) or places[0]
             found[name] = path
             if not path.is_file():
-                where, tried = shot.where or shot_label(shot.name), " or ".join(str(place.parent) for place in places)
+                where, tried = (
+                    shot.where or shot_label(shot.name),
+                    " or ".join(dict.fromkeys(str(place.parent) for place in places)),
+                )
                 what, remedy = f"the file {name!r} is not in {tried}", "mend its path, or lay it there"
                 problems.append(Problem(where, what, remedy=remedy))
     if problems:

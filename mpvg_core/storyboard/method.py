@@ -59,6 +59,7 @@ Interval = Annotated[
 
 CONTROL_ADAPTER, TEMPORAL_ADAPTER = "control_adapter.safetensors", "temporal_adapter.safetensors"
 """Adapters' files where they lie with a model."""
+OWN_ADAPTERS = (CONTROL_ADAPTER, TEMPORAL_ADAPTER)
 
 
 class Settings(BaseModel):

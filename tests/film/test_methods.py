@@ -279,6 +279,16 @@ def test_a_file_is_taken_from_the_first_of_the_folders_that_has_it(tmp_path):
     assert found_files(plan, folders) == {"walk.safetensors": folders[0] / "walk.safetensors"}
 
 
+def test_a_models_own_adapter_is_taken_before_another_models_of_the_same_name(tmp_path):
+    plan, name = story_plan(PAIR, c=method(cross_shot=True)), "temporal_adapter.safetensors"
+    (tmp_path / name).write_bytes(b"")
+    own = tmp_path / "model" / name
+    own.parent.mkdir()
+    own.write_bytes(b"")
+    assert found_files(plan, [tmp_path], lambda wanted: own) == {name: own}
+    assert found_files(plan, [tmp_path]) == {name: tmp_path / name}
+
+
 def test_an_adapter_that_lies_with_the_model_is_found_there(tmp_path):
     lying = tmp_path / "temporal_adapter.safetensors"
     lying.write_bytes(b"no adapter")

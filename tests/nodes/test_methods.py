@@ -129,6 +129,11 @@ def test_two_earlier_shots_of_one_name_are_refused_and_one_shot_may_serve_twice(
         return given(nodes, "SameBackground", **common, **box, methods=given(nodes, "KeepLook", **common, **look))
 
     assert list(both(1.0, 1.0).shots) == ["shot 1"]
+    common = {"model": SimpleNamespace(backbone=backbone), "shot": "", "strength": 0.5, "end": 1.0}
+    box = {"left": 0.2, "top": 0.2, "width": 0.5, "height": 0.5}
+    first = given(nodes, "SameBackground", **common, **box, history=history(1.0))
+    again = given(nodes, "SameBackground", **common, **box, history=history(2.0), methods=first)
+    assert again.shots["shot 1"].latents.item() == 2.0  # takes the place of the first
     with pytest.raises(Exception, match="shot 'shot 1': methods build on two earlier shots of this name"):
         both(1.0, 2.0)
 
