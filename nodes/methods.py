@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..mpvg_core.errors import Problem
+    from ..mpvg_core.film.asked import Asked, Model
     from ..mpvg_core.film.shoot import ClipRequest
-    from ..mpvg_core.film.techniques import Asked, Model
 
 
 def asked_of(methods: Methods, model: FilmModel, prompt: EncodedPrompt, request: ClipRequest) -> Asked:
@@ -23,8 +23,8 @@ def asked_of(methods: Methods, model: FilmModel, prompt: EncodedPrompt, request:
     from pydantic import ValidationError
 
     from ..mpvg_core.errors import InputError
+    from ..mpvg_core.film.asked import Asked
     from ..mpvg_core.film.footage import at_rate
-    from ..mpvg_core.film.techniques import Asked
     from ..mpvg_core.storyboard.method import Method
 
     fps = model.backbone.limits().fps
@@ -81,7 +81,7 @@ def require_kept_noise(asked: Asked, scheduler: str) -> None:
 def _earlier(model: FilmModel, history: ShownHistory, name: str) -> Model:
     """The shot of a history that a method leans on: by name or number, the first for an empty one."""
     from ..mpvg_core.errors import InputError, Problem
-    from ..mpvg_core.film.techniques import Model
+    from ..mpvg_core.film.asked import Model
 
     require_same_model(model, history.model, "history")
     names, wanted = [clip.name for clip in history.clips], name.strip()

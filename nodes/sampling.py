@@ -176,10 +176,11 @@ class MultiSceneSampler(io.ComfyNode):
         negative: EncodedPrompt | None = None,
         methods: Methods | None = None,
     ) -> io.NodeOutput:
+        from ..mpvg_core.film.asked import with_words
         from ..mpvg_core.film.clips import shoot_once
         from ..mpvg_core.film.shoot import ClipRequest, conditioning
         from ..mpvg_core.film.takes import TakeStore
-        from ..mpvg_core.film.techniques import ways_of, with_words
+        from ..mpvg_core.film.techniques import ways_of
 
         backbone, methods = model.backbone, methods or Methods()
         _require_one_model(model, prompt, negative, history_tokens)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from ..mpvg_core.backbone.preview import LatentColours
     from ..mpvg_core.diffusion.guidance import HistoryGuidance, Segment
     from ..mpvg_core.diffusion.inject import HistoryConditioning
+    from ..mpvg_core.film.asked import Model as EarlierShot
     from ..mpvg_core.film.chain import Filming
     from ..mpvg_core.film.collect import MadeClip
     from ..mpvg_core.film.record import Film
     from ..mpvg_core.film.route import Errand
     from ..mpvg_core.film.takes import Take
-    from ..mpvg_core.film.techniques import Model as EarlierShot
     from ..mpvg_core.history.adapter import HistoryAdapter
     from ..mpvg_core.history.decouple import HistoryTokens
     from ..mpvg_core.history.history import PromptHistory

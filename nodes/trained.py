@@ -115,7 +115,7 @@ class EarlierShotsInView(io.ComfyNode):
         end: float,
         methods: Methods | None = None,
     ) -> io.NodeOutput:
-        from ..mpvg_core.film.techniques import Model
+        from ..mpvg_core.film.asked import Model
         from ..mpvg_core.storyboard.method import TEMPORAL_ADAPTER
 
         require_same_model(model, history.model, "history")

@@ -27,6 +27,7 @@ from ..methods.sub_histories import Parts, family
 from ..methods.technique import Technique
 from ..storyboard.plan import FilmPlan
 from ..storyboard.words import shot_label
+from .asked import Asked, Model
 from .assemble import clip_record
 from .events import FilmEvent, OnEvent, unheard
 from .fitness import require_control, require_kept_noise
@@ -36,7 +37,7 @@ from .route import Errand, departures, plan_route
 from .settings import FilmSettings
 from .shoot import ClipRequest, OnStep, conditioning, shoot_clip
 from .takes import CLIP, Take, TakeStore
-from .techniques import Asked, Model, filled_in, ways_of
+from .techniques import filled_in, ways_of
 from .tensors import clip_features, read_latent, set_aside, taken_up, write_latent
 from .video import VideoWriter
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import InputError, Problem
 from ..storyboard.continuity import continuous_takes
 from ..storyboard.words import shot_label
+from .asked import words_of
 from .durable import sha256_file
 from .recall import recall
 from .record import Memory, takes_in_use
 from .takes import Take, TakeStore, take_id
-from .techniques import words_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,8 @@ from mpvg_core.diffusion.predict import Guided
 from mpvg_core.diffusion.schedule import Stepper
 from mpvg_core.errors import InputError
 from mpvg_core.film import techniques
-from mpvg_core.film.techniques import Asked, Model, ways_of
+from mpvg_core.film.asked import Asked, Model
+from mpvg_core.film.techniques import ways_of
 from mpvg_core.storyboard.method import Method
 from mpvg_core.storyboard.plan import PlacedBox
 
