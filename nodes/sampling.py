@@ -9,8 +9,8 @@ import numpy as np
 from comfy_api.latest import io
 
 from . import folders, host, inputs, sockets
+from .asked import asked_of, require_kept_noise
 from .history import require_same_model
-from .methods import asked_of, require_kept_noise
 from .sockets import EncodedPrompt, FilmModel, Methods, Tokens
 
 

@@ -23,7 +23,7 @@ def given(nodes: dict[str, Any], name: str, **inputs: Any) -> Any:
 
 def asked_of(methods: Any, frames: int = 17) -> Any:
     """The shot that the sampler would be asked for with these methods, of a model at 8 frames a second."""
-    nodes = sys.modules[f"{standin.PACK}.nodes.methods"]
+    nodes = sys.modules[f"{standin.PACK}.nodes.asked"]
     model = SimpleNamespace(backbone=SimpleNamespace(limits=lambda: SimpleNamespace(fps=8)))
     request = SimpleNamespace(seed=1, frames=frames, width=64, height=64)
     return nodes.asked_of(methods, model, SimpleNamespace(text=None), request)
