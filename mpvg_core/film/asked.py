@@ -88,6 +88,7 @@ def words_of(method: Method, layout: Sequence[PlacedBox]) -> list[str]:
 def with_words(asked: Asked, *more: str) -> Asked:
     """The same, with all words read that its methods want, and more: at once, since a large text encoder does not
     stay."""
-    words = [text for text in {*more, *words_of(asked.method, asked.layout)} if text not in asked.texts]
+    wanted = dict.fromkeys([*more, *words_of(asked.method, asked.layout)])
+    words = [text for text in wanted if text not in asked.texts]
     read = dict(zip(words, asked.backbone.encode_text(words), strict=True)) if words else {}
     return replace(asked, texts={**asked.texts, **read})

@@ -62,10 +62,8 @@ def found_files(
             path = (own or lying if name in OWN_ADAPTERS else lying or own) or places[0]
             found[name] = path
             if not path.is_file():
-                where, tried = (
-                    shot.where or shot_label(shot.name),
-                    " or ".join(dict.fromkeys(str(place.parent) for place in places)),
-                )
+                where = shot.where or shot_label(shot.name)
+                tried = " or ".join(dict.fromkeys(str(place.parent) for place in places))
                 what, remedy = f"the file {name!r} is not in {tried}", "mend its path, or lay it there"
                 problems.append(Problem(where, what, remedy=remedy))
     if problems:
