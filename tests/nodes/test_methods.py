@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import standin
 import torch
@@ -301,3 +302,42 @@ def test_where_nothing_is_remembered_history_parts_leave_the_methods_alone(nodes
     something = SimpleNamespace(prompt=prompt, past=(), ages=(), selection=object())
     for model, selection in ((model_with(adapter=RemembersShots()), nothing), (model_with(), something)):
         assert given(nodes, "HistoryParts", model=model, selection=selection, methods=windows, **figures) is windows
+
+
+@pytest.mark.parametrize(("latents", "windows"), [(5, 0), (11, 1)])
+def test_clips_of_a_coarse_one_longer_than_the_models_are_made_in_windows_too(
+    monkeypatch: pytest.MonkeyPatch, nodes: dict[str, Any], latents: int, windows: int
+) -> None:
+    host = sys.modules[f"{standin.PACK}.nodes.host"]
+    for name in ("at_work", "reading", "Progress"):
+        monkeypatch.setattr(host, name, lambda *_: nullcontext())
+    monkeypatch.setattr(host, "video_of", lambda *_: None)
+    seen = []
+
+    def shoot(backbone: Any, request: Any, *_: Any, techniques: Any, **__: Any) -> torch.Tensor:
+        seen.append([technique.name for technique in techniques])
+        return torch.zeros(latents, 4, 2, 2)
+
+    monkeypatch.setattr(importlib.import_module(f"{standin.PACK}.mpvg_core.film.shoot"), "shoot_clip", shoot)
+    backbone = SimpleNamespace(
+        **vars(model_with().backbone),
+        spatial_compression=8,
+        temporal_compression=4,
+        latent_channels=4,
+        from_stock=lambda samples: samples,
+        limits=lambda: SimpleNamespace(fps=8, max_frames=17),
+        encode_text=lambda texts: [SimpleNamespace()],
+        encode_clip=lambda frames: torch.zeros(1 + (len(frames) - 1) // 4, 4, 2, 2),
+        decode=lambda made: iter([np.zeros((1 + 4 * (len(made) - 1), 16, 16, 3), np.uint8)]),
+    )
+    defaults = SimpleNamespace(steps=2)
+    model = SimpleNamespace(
+        backbone=backbone, adapter=None, resident=None, defaults=defaults, noise_scheduler=lambda _: "ddim"
+    )
+    prompt = SimpleNamespace(model="f", text=None)
+    how = {"seed": 1, "keys": 3, "depth": 1, "strength": 1.0, "steps": 2, "scheduler": "ddim"}
+    latent = {"samples": torch.zeros(latents, 4, 2, 2)}
+    guidance = SimpleNamespace()
+    images = given(nodes, "CoarseToFine", model=model, prompt=prompt, latent=latent, guidance=guidance, **how)
+    assert len(images) == 8 * (latents - 1) + 1
+    assert len(seen) == 2 and all(names.count("co-denoised windows") == windows for names in seen)
