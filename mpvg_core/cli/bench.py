@@ -142,6 +142,9 @@ def methods(
     only: Annotated[
         str | None, typer.Option(metavar="NAME,…", help="These methods alone; the others in DIR stay as they are.")
     ] = None,
+    first_seed: Annotated[
+        int | None, typer.Option(min=0, help="The first board's seed, for boards that no setting was chosen by.")
+    ] = None,
     steps: Steps = None,
     text_scale: TextScale = None,
     scheduler: Scheduler = None,
@@ -161,7 +164,7 @@ def methods(
     from ..film.durable import sha256_file
     from ..film.settings import FilmSettings
     from ..history.adapter import load_adapter
-    from ..pocket.method_bench import TRIALS, run_methods
+    from ..pocket.method_bench import FIRST_SEED, TRIALS, run_methods
     from ..pocket.method_memory import footprints, memory_table
     from ..pocket.method_report import earlier_rows, methods_table, rows_of, write_methods
 
@@ -175,7 +178,8 @@ def methods(
     how = _defaults(model, steps, text_scale, scheduler=scheduler)
     settings = FilmSettings(steps=how.steps, guidance=HistoryGuidance(**how.guidance()), scheduler=how.scheduler)
     about = {"model": backbone.name, "fingerprint": backbone.fingerprint, "seeds": seeds, **asdict(how)}
-    about |= {"dtype": str(backbone.dtype).removeprefix("torch.")}
+    first = FIRST_SEED if first_seed is None else first_seed
+    about |= {"first_seed": first, "dtype": str(backbone.dtype).removeprefix("torch.")}
     learned = {path.name for path in [backbone.folder.adapter] if path} | {
         trial.needs for trial in TRIALS if trial.needs
     }
@@ -187,6 +191,7 @@ def methods(
         settings,
         adapter=load_adapter(path) if path is not None else None,
         seeds=seeds,
+        first_seed=first,
         trials=[trial for trial in TRIALS if trial.name in wanted],
         report=lambda name: typer.echo(f"filming: {name}", err=True),
     )

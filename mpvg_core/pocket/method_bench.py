@@ -81,10 +81,11 @@ def run_methods(
     *,
     adapter: HistoryAdapter | None = None,
     seeds: int = 8,
+    first_seed: int = FIRST_SEED,
     trials: Sequence[Trial] = TRIALS,
     report: Callable[[str], None] = lambda _: None,
 ) -> list[Outcome | LeftOut]:
-    """Films every trial without and with its method, `seeds` times, or says why it cannot.
+    """Films every trial without and with its method, `seeds` times from `first_seed` on, or says why it cannot.
 
     Shots remember only in trials of what does something to memory; these pull towards it as `settings` say.
     """
@@ -101,11 +102,11 @@ def run_methods(
         figures: dict[bool, list[Mapping[str, float]]] = {False: [], True: []}
         calls, clips = {False: 0, True: 0}, []
         for number in range(seeds):
-            cast = draw_cast(FIRST_SEED + number)
+            cast = draw_cast(first_seed + number)
             made = {}
             for used in (False, True):
                 counted = _Counted(backbone)
-                made[used] = _film(trial.board(cast, used), FIRST_SEED + number, counted, remembering, how)
+                made[used] = _film(trial.board(cast, used), first_seed + number, counted, remembering, how)
                 figures[used].append(trial.read(cast, made[used]))
                 calls[used] += counted.calls
             if number < 4:

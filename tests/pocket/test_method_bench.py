@@ -18,7 +18,7 @@ from mpvg_core.errors import InputError
 from mpvg_core.film.settings import FilmSettings
 from mpvg_core.methods.windows import plan_windows
 from mpvg_core.pocket.figures import average
-from mpvg_core.pocket.method_bench import TRIALS, LeftOut, Outcome, run_methods
+from mpvg_core.pocket.method_bench import FIRST_SEED, TRIALS, LeftOut, Outcome, run_methods
 from mpvg_core.pocket.method_memory import Footprint, footprints, memory_table
 from mpvg_core.pocket.method_page import copy_sheets, filled, sentence, slots
 from mpvg_core.pocket.method_report import earlier_rows, methods_table, rows_of, write_methods
@@ -224,6 +224,15 @@ def test_a_trial_films_both_boards_of_every_seed_and_counts_calls(backbone):
     assert found.change.n == 2 and len(found.clips) == 2
     # 15 latent frames: three windows of 5 end to end, or five that share 2; one branch, as a scale of 1 needs no other.
     assert found.calls == (2 * 3, 2 * 5)
+
+
+def test_another_first_seed_films_other_boards(backbone):
+    trial = named("an actor in a box")
+    seen = []
+    noted = replace(trial, board=lambda cast, used: seen.append(cast) or trial.board(cast, used))
+    for first in (FIRST_SEED, 310_000):
+        run_methods(backbone, replace(SETTINGS, steps=1), trials=[noted], seeds=1, first_seed=first)
+    assert seen == [draw_cast(FIRST_SEED)] * 2 + [draw_cast(310_000)] * 2
 
 
 def test_memory_in_windows_is_that_of_one_clip_whatever_the_length_and_calls_grow_in_step(backbone):
